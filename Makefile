@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+#
+# libmolt. `make help` lists the targets.
+#
+# One file for all folders, GNU make. Sources are found by wildcard: a new file needs no change here.
+# A folder under test/ that needs rules of its own has them in a rules.mk.
+# Variables that call pkg-config are expanded when first used, so that `make check` and `make demo` can
+# install what is missing before anything asks for it.
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+DESTDIR ?=
+
+BUILD ?= build
+CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format
+INSTALL ?= install
+NM ?= nm
+# address,undefined or thread
+SAN ?=
+# 1: a warning is an error
+WERROR ?=
+# A program to run the tests under (valgrind), and how much longer than usual a test may then take.
+UNDER ?=
+SLOWNESS ?= $(if $(SAN),4,1)
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wconversion -Wno-sign-conversion
+comma := ,
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' $(1) $(2))
+
+all:
+.PHONY: all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# --- Sources ---------------------------------------------------------------------------------------
+
+core_src := $(sort $(wildcard lib/core/*.c))
+event_src := $(sort $(wildcard lib/libevent/*.c))
+example_src := $(sort $(wildcard examples/*.c))
+helper_src := $(sort $(wildcard test/lib/*.c))
+whitebox_src := $(sort $(wildcard test/core/*.c))
+public_src := $(sort $(wildcard test/public/*.c))
+explore_src := $(sort $(wildcard test/explore/*.c))
+demo_src := $(sort $(wildcard test/demo/*.c))
+bench_src := $(sort $(wildcard test/bench/*.c))
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+programs = $(patsubst %.c,$(BUILD)/%,$(1))
+
+program_src := $(example_src) $(whitebox_src) $(public_src) $(demo_src) $(bench_src)
+all_src := $(core_src) $(event_src) $(helper_src) $(explore_src) $(program_src)
+
+# Programs that stand on the libevent library, and test helpers that don't need cmocka.
+on_libevent := $(if $(program_src),$(shell grep -lE \
+	'^[ \t]*\#[ \t]*include[ \t]*<(event2/|molt/libevent\.h)' $(program_src)))
+plain_helper_src := $(if $(helper_src),$(shell grep -L 'cmocka' $(helper_src)))
+
+# --- Flags -----------------------------------------------------------------------------------------
+
+once = $(eval $(1) := $(shell $(2)))$($(1))
+JANSSON_CFLAGS = $(call once,JANSSON_CFLAGS,$(PKG_CONFIG) --cflags jansson)
+JANSSON_LIBS = $(call once,JANSSON_LIBS,$(PKG_CONFIG) --libs jansson)
+EVENT_CFLAGS = $(call once,EVENT_CFLAGS,$(PKG_CONFIG) --cflags libevent_core)
+EVENT_LIBS = $(call once,EVENT_LIBS,$(PKG_CONFIG) --libs libevent_core)
+EXTRA_LIBS = $(call once,EXTRA_LIBS,$(PKG_CONFIG) --libs libevent_core libevent_extra)
+CMOCKA_CFLAGS = $(call once,CMOCKA_CFLAGS,$(PKG_CONFIG) --cflags cmocka)
+CMOCKA_LIBS = $(call once,CMOCKA_LIBS,$(PKG_CONFIG) --libs cmocka)
+
+san_flags := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+base_cflags = -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(san_flags) \
+	$(if $(WERROR),-Werror) -Iinclude
+link_flags = -pthread $(CFLAGS) $(san_flags) $(LDFLAGS)
+# clang puts a sanitizer's runtime into programs only, so a library of such a build has loose ends.
+shared_flags = -shared $(if $(SAN),,-Wl$(comma)-z$(comma)defs)
+rpath = -Wl,-rpath,'$$ORIGIN/$(1)'
+
+# What is compiled is compiled anew when compiler or flags change.
+flags_now = $(CC) | $(base_cflags) | $(link_flags) | $(VERSION)
+$(BUILD)/flags: force
+	$(Q)mkdir -p $(@D)
+	$(Q)printf '%s\n' '$(subst ','\'',$(flags_now))' | cmp -s - $@ || { \
+		CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' sh test/check/setup.sh --only-look build && \
+		printf '%s\n' '$(subst ','\'',$(flags_now))' > $@; }
+
+# What is linked is linked anew when a source file comes or goes.
+$(BUILD)/sources: force
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(all_src)' | cmp -s - $@ || echo '$(all_src)' > $@
+
+force:
+.PHONY: force
+
+compile = $(Q)mkdir -p $(@D) && $(CC) $(base_cflags) $(1) -MMD -MP -c -o $@ $<
+
+$(BUILD)/lib/core/%.o: lib/core/%.c $(BUILD)/flags
+	$(call say,CC,$@)
+	$(call compile,-fPIC -fvisibility=hidden -DMOLT_VERSION='"$(VERSION)"' $(JANSSON_CFLAGS))
+
+$(BUILD)/lib/libevent/%.o: lib/libevent/%.c $(BUILD)/flags
+	$(call say,CC,$@)
+	$(call compile,-fPIC -fvisibility=hidden $(EVENT_CFLAGS))
+
+$(BUILD)/examples/%.o: examples/%.c $(BUILD)/flags
+	$(call say,CC,$@)
+	$(call compile,$(if $(filter examples/$*.c,$(on_libevent)),$(EVENT_CFLAGS)))
+
+# White-box: these see lib/core's own headers; all others see what a user sees.
+$(BUILD)/test/core/%.o: test_cflags = -Ilib/core -Itest/lib $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
+$(BUILD)/test/lib/%.o: test_cflags = -Ilib/core $(JANSSON_CFLAGS)
+$(BUILD)/test/explore/%.o: test_cflags = -Ilib/core
+$(BUILD)/test/public/%.o: test_cflags = -Itest/lib $(CMOCKA_CFLAGS)
+$(BUILD)/test/demo/%.o: test_cflags = -Itest/lib
+$(BUILD)/test/bench/%.o: test_cflags = -Itest/lib
+
+$(BUILD)/test/%.o: test/%.c $(BUILD)/flags
+	$(call say,CC,$@)
+	$(call compile,$(test_cflags) $(if $(filter test/$*.c,$(on_libevent)),$(EVENT_CFLAGS)))
+
+$(call objects,$(whitebox_src) $(public_src)): | $(BUILD)/cmocka
+$(BUILD)/cmocka:
+	$(Q)PKG_CONFIG='$(PKG_CONFIG)' CC='$(CC)' sh test/check/setup.sh --only-look test
+	$(Q)mkdir -p $(@D) && touch $@
+
+-include $(patsubst %.o,%.d,$(call objects,$(all_src)))
+
+# --- Libraries -------------------------------------------------------------------------------------
+
+archive = $(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+link_program = $(Q)mkdir -p $(@D) && $(CC) $(link_flags) -o $@ $(filter %.o %.a,$^)
+soname_links = $(Q)cd $(@D) && ln -sf $(@F) $(1).so.$(SOVERSION) && ln -sf $(1).so.$(SOVERSION) $(1).so
+
+core_so := $(BUILD)/lib/libmolt.so.$(VERSION)
+core_a := $(BUILD)/lib/libmolt.a
+event_so := $(BUILD)/lib/libmolt_libevent.so.$(VERSION)
+event_a := $(BUILD)/lib/libmolt_libevent.a
+core_map := lib/core/libmolt.map
+event_map := lib/libevent/libmolt_libevent.map
+
+libraries := $(if $(core_src),$(core_so) $(core_a)) $(if $(event_src),$(event_so) $(event_a))
+all: $(libraries)
+
+$(core_a): $(call objects,$(core_src)) $(BUILD)/sources
+	$(call say,AR,$@)
+	$(archive)
+
+$(core_so): $(call objects,$(core_src)) $(core_map) $(BUILD)/sources
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(link_flags) $(shared_flags) -Wl,-soname,libmolt.so.$(SOVERSION) \
+		-Wl,--version-script,$(core_map) -o $@ $(filter %.o,$^) $(JANSSON_LIBS)
+	$(call soname_links,libmolt)
+
+$(event_a): $(call objects,$(event_src)) $(BUILD)/sources
+	$(call say,AR,$@)
+	$(archive)
+
+$(event_so): $(call objects,$(event_src)) $(event_map) $(core_so) $(BUILD)/sources
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(link_flags) $(shared_flags) -Wl,-soname,libmolt_libevent.so.$(SOVERSION) \
+		-Wl,--version-script,$(event_map) -o $@ $(filter %.o,$^) \
+		-L$(BUILD)/lib -lmolt $(EVENT_LIBS)
+	$(call soname_links,libmolt_libevent)
+
+# --- Programs --------------------------------------------------------------------------------------
+
+# $(call libs_of,SOURCE): what a program that is linked with the built .so needs.
+libs_of = -L$(BUILD)/lib $(if $(filter $(1),$(on_libevent)),$(if $(event_src),-lmolt_libevent)) \
+	-lmolt $(if $(filter $(1),$(on_libevent)),$(EXTRA_LIBS))
+shared_objects := $(filter %.so.$(VERSION),$(libraries))
+
+$(call programs,$(example_src)): %: %.o $(shared_objects)
+	$(call say,LINK,$@)
+	$(link_program) $(call rpath,../lib) $(call libs_of,$(patsubst $(BUILD)/%,%.c,$@))
+all: $(call programs,$(example_src))
+
+helpers := $(if $(helper_src),$(BUILD)/test/lib/helpers.a)
+plain_helpers := $(if $(plain_helper_src),$(BUILD)/test/lib/plain.a)
+$(BUILD)/test/lib/helpers.a: $(call objects,$(helper_src)) $(BUILD)/sources
+	$(archive)
+$(BUILD)/test/lib/plain.a: $(call objects,$(plain_helper_src)) $(BUILD)/sources
+	$(archive)
+$(call objects,$(filter-out $(plain_helper_src),$(helper_src))): | $(BUILD)/cmocka
+
+# TEST_LDFLAGS is for rules.mk: `$(BUILD)/test/core/NAME: TEST_LDFLAGS = -Wl,--wrap=malloc`
+$(call programs,$(whitebox_src)): %: %.o $(helpers) $(core_a)
+	$(call say,LINK,$@)
+	$(link_program) $(TEST_LDFLAGS) $(JANSSON_LIBS) $(CMOCKA_LIBS)
+
+$(call programs,$(public_src)): %: %.o $(helpers) $(shared_objects)
+	$(call say,LINK,$@)
+	$(link_program) $(TEST_LDFLAGS) $(call rpath,../../lib) \
+		$(call libs_of,$(patsubst $(BUILD)/%,%.c,$@)) $(CMOCKA_LIBS)
+
+$(call programs,$(demo_src) $(bench_src)): %: %.o $(plain_helpers) $(shared_objects)
+	$(call say,LINK,$@)
+	$(link_program) $(TEST_LDFLAGS) $(call rpath,../../lib) \
+		$(call libs_of,$(patsubst $(BUILD)/%,%.c,$@))
+
+explorer := $(if $(explore_src),$(BUILD)/test/explore/explore)
+$(BUILD)/test/explore/explore: $(call objects,$(explore_src)) $(core_a) $(BUILD)/sources
+	$(call say,LINK,$@)
+	$(link_program) $(TEST_LDFLAGS) $(JANSSON_LIBS)
+
+# --- Tests -----------------------------------------------------------------------------------------
+
+# The runner: one test program under a hard time limit, its output in one piece, nothing left behind.
+runner := $(BUILD)/test/check/run
+$(runner): test/check/run.c $(BUILD)/flags
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -o $@ $<
+
+# $(call run,NAME,SOURCE,PROGRAM AND ARGUMENTS): SOURCE is searched for a line "time limit: N s".
+run = $(Q)MOLT_BUILD='$(abspath $(BUILD))' MOLT_SAN='$(SAN)' MOLT_UNDER='$(firstword $(UNDER))' \
+	sh test/check/run.sh $(BUILD) $(SLOWNESS) $(1) $(2) $(3)
+
+test_runs := $(patsubst test/%.c,run/%,$(whitebox_src) $(public_src)) $(if $(explore_src),run/explore)
+
+$(patsubst test/%.c,run/%,$(whitebox_src)): run/%: $(BUILD)/test/% $(runner) force
+	$(call run,$*,test/$*.c,$(UNDER) $(BUILD)/test/$*)
+
+$(patsubst test/%.c,run/%,$(public_src)): run/%: $(BUILD)/test/% $(runner) force \
+		$(call programs,$(example_src))
+	$(call run,$*,test/$*.c,$(BUILD)/test/$*)
+
+run/explore: $(explorer) $(runner) force
+	$(call run,explore,test/explore/explore.c,$(explorer))
+
+# A rules.mk may add its own: `test_runs += run/NAME`, and `$(call run,NAME,SOURCE,PROGRAM)` as its recipe.
+-include $(wildcard test/*/rules.mk)
+
+in_parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
+
+test:
+	$(Q)rm -rf $(BUILD)/test/results
+	+$(Q)$(MAKE) --no-print-directory -k $(in_parallel) all run-tests; \
+		sh test/check/summary.sh $(BUILD) $$? $(test_runs)
+run-tests: $(test_runs)
+.PHONY: test run-tests
+
+# --- The rest --------------------------------------------------------------------------------------
+
+clean:
+	rm -rf $(BUILD)
+.PHONY: clean
