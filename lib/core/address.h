@@ -3,8 +3,8 @@
  * Addresses of listeners: what a user writes, what a socket says, and the canonical record of both, by
  * which one is compared with the other.
  */
-#ifndef MOLT_ADDRESS_H
-#define MOLT_ADDRESS_H
+#ifndef MOLT_CORE_ADDRESS_H
+#define MOLT_CORE_ADDRESS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -67,9 +67,5 @@ int molt__address_of_socket(int fd, struct address_record *ret);
  * Is `fd` still the descriptor that the entry was made of? Device and inode. False for one that is closed.
  */
 int molt__address_still(const struct entry *e);
-
-/* The file that a path or descriptor is now. Negative errno of stat(2). */
-int molt__address_file_of(int fd, struct entry_identity *ret);
-int molt__address_file_at(const char *path, struct entry_identity *ret);
 
 #endif

@@ -3,8 +3,8 @@
  * Fresh listening sockets: bound at once, listening and visible under their path only when their process
  * serves, so that a start that fails has changed nothing. Call the second half only while holding OWNER.
  */
-#ifndef MOLT_BIND_H
-#define MOLT_BIND_H
+#ifndef MOLT_CORE_BIND_H
+#define MOLT_CORE_BIND_H
 
 #include "address.h"
 #include "entry.h"

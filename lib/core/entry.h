@@ -3,12 +3,14 @@
  * One named descriptor's record: plain data that can be copied, compared and sent. Nothing here asks the
  * kernel anything, and nothing here owns a descriptor.
  */
-#ifndef MOLT_ENTRY_H
-#define MOLT_ENTRY_H
+#ifndef MOLT_CORE_ENTRY_H
+#define MOLT_CORE_ENTRY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "identity.h"
 
 enum {
 	ENTRY_NAME_MAX = 63,      /* bytes of a name, without the NUL */
@@ -38,12 +40,6 @@ struct address_record {
 	char text[ENTRY_ADDRESS_MAX + 1];
 };
 
-/* Which file a descriptor or a path means. {0, 0} says none. */
-struct entry_identity {
-	uint64_t dev;
-	uint64_t ino;
-};
-
 struct entry {
 	char name[ENTRY_NAME_MAX + 1];
 	enum entry_kind kind;
@@ -53,10 +49,16 @@ struct entry {
 	int backlog;    /* of a STREAM; 0: not known */
 	int v6only;     /* of an AF_INET6 socket: 0 or 1; -1: does not apply */
 	struct address_record address;
-	struct entry_identity file; /* of the descriptor, when it came into the table */
-	struct entry_identity path; /* of a unix socket's *file*: fstat of the socket does not tell it */
+	struct file_identity file; /* of the descriptor, when it came into the table */
+	struct file_identity path; /* of a unix socket's *file*: fstat of the socket does not tell it */
 	uint64_t netns;             /* SO_NETNS_COOKIE of the sender's socket; 0: not known */
 };
+
+/*
+ * How many of these bytes are UTF-8 without control characters: length, if the whole is. What is less could
+ * not be sent, logged or compared safely.
+ */
+size_t molt__entry_text_span(const char *text, size_t length);
 
 /* An entry of which nothing is known: fd -1, v6only -1, the rest 0. */
 void molt__entry_init(struct entry *e);
@@ -76,12 +78,6 @@ bool molt__entry_is_reserved(const struct entry *e);
 /* "file", "stream", "datagram", "life", "path"; NULL for a number that is no kind. */
 const char *molt__entry_kind_name(int kind);
 
-/* The kind called that, or 0. */
-int molt__entry_kind_from(const char *name);
-
-bool molt__entry_identity_equal(const struct entry_identity *a, const struct entry_identity *b);
-bool molt__entry_identity_known(const struct entry_identity *a);
-
 /*
  * Does what was recorded serve who asks for `asked`? Type, family and text must be equal; an asked-for
  * port of 0 takes any port. An address without text matches nothing.
@@ -89,10 +85,7 @@ bool molt__entry_identity_known(const struct entry_identity *a);
 bool molt__address_record_match(const struct address_record *asked,
 				const struct address_record *recorded);
 
-/*
- * Sets the text. -EINVAL if it is too long, is not UTF-8 or has control characters: such a text could not
- * be sent, logged or compared.
- */
+/* Sets the text. -EINVAL if it is too long, is not UTF-8 or has control characters. */
 int molt__address_record_set_text(struct address_record *r, const char *text, size_t length);
 
 #endif

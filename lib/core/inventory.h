@@ -19,8 +19,8 @@
  * bound again. Slots are numbers from 0; a slot keeps its number as long as its entry lives. A pointer to an
  * entry is good until the next call that adds one.
  */
-#ifndef MOLT_INVENTORY_H
-#define MOLT_INVENTORY_H
+#ifndef MOLT_CORE_INVENTORY_H
+#define MOLT_CORE_INVENTORY_H
 
 #include <stdbool.h>
 #include <stddef.h>

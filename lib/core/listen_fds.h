@@ -4,8 +4,8 @@
  * listeners, after a predecessor and before binding. Each is used once; what nobody asks for stays
  * open and untouched.
  */
-#ifndef MOLT_LISTEN_FDS_H
-#define MOLT_LISTEN_FDS_H
+#ifndef MOLT_CORE_LISTEN_FDS_H
+#define MOLT_CORE_LISTEN_FDS_H
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -50,7 +50,7 @@ int molt__listen_fds_take_address(struct listen_fds *l, const struct address_rec
  * The predecessor gave this file: closes the unused copy that systemd gave of it, and returns how many were
  * closed (0 or more).
  */
-int molt__listen_fds_drop_given(struct listen_fds *l, const struct entry_identity *file);
+int molt__listen_fds_drop_given(struct listen_fds *l, const struct file_identity *file);
 
 /* What nobody has asked for, from 0 up: NULL beyond the end. For the report. */
 const struct entry *molt__listen_fds_unused(const struct listen_fds *l, size_t nth);

@@ -9,8 +9,8 @@
  * Nothing here makes a system call, and any bytes at all may be given to the decoder. A process decodes its
  * own version and the one before; keys that it does not know are ignored, so a version grows by keys.
  */
-#ifndef MOLT_WIRE_H
-#define MOLT_WIRE_H
+#ifndef MOLT_CORE_WIRE_H
+#define MOLT_CORE_WIRE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,12 +27,15 @@ enum {
 	WIRE_PACKET_MAX = 128 * 1024, /* header and body */
 	WIRE_BODY_MAX = WIRE_PACKET_MAX - WIRE_HEADER_SIZE,
 	WIRE_DESCRIPTORS_MAX = 253,
-	WIRE_IDS_MAX = 1024,
+	WIRE_IDS_MAX = 2048,
 	WIRE_PROCESSES_MAX = 64,
 	WIRE_LABEL_MAX = 63,
 	WIRE_TEXT_MAX = 255, /* sentences */
 	WIRE_WORD_MAX = 31,  /* a state's name */
 };
+
+/* Milliseconds. So much that ten times as much, added to any clock, fits as well. */
+#define WIRE_TIME_MAX INT64_C(1000000000000)
 
 /* Numbers are for ever. DECLINED, MOVE and TAIL have theirs and are refused by name in this version. */
 enum packet_type {
