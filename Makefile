@@ -14,7 +14,6 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
-MANDIR ?= $(PREFIX)/share/man
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 DESTDIR ?=
 
@@ -31,11 +30,17 @@ WERROR ?=
 # A program to run the tests under (valgrind), and how much longer than usual a test may then take.
 UNDER ?=
 SLOWNESS ?= $(if $(SAN),4,1)
+NO_INSTALL ?=
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wconversion -Wno-sign-conversion
 comma := ,
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s %s\n' $(1) $(2))
+
+# Two at a time, unless -j says otherwise.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j2
+endif
 
 all:
 .PHONY: all
@@ -219,36 +224,183 @@ $(runner): test/check/run.c $(BUILD)/flags
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -o $@ $<
 
-# $(call run,NAME,SOURCE,PROGRAM AND ARGUMENTS): SOURCE is searched for a line "time limit: N s".
+# $(call run,NAME,SOURCE,PROGRAM AND ARGUMENTS): see test/check/run.sh for what SOURCE may say. Programs
+# find what was built in the folder MOLT_BUILD. As part of `make test` a failure is only noted.
 run = $(Q)MOLT_BUILD='$(abspath $(BUILD))' MOLT_SAN='$(SAN)' MOLT_UNDER='$(firstword $(UNDER))' \
-	sh test/check/run.sh $(BUILD) $(SLOWNESS) $(1) $(2) $(3)
+	sh test/check/run.sh $(BUILD) $(SLOWNESS) $(1) $(2) $(3) $(if $(fail_late),|| true)
 
-test_runs := $(patsubst test/%.c,run/%,$(whitebox_src) $(public_src)) $(if $(explore_src),run/explore)
+core_runs := $(patsubst test/%.c,run/%,$(whitebox_src))
+public_runs := $(patsubst test/%.c,run/%,$(public_src))
+explore_runs := $(if $(explore_src),run/explore)
 
-$(patsubst test/%.c,run/%,$(whitebox_src)): run/%: $(BUILD)/test/% $(runner) force
+$(core_runs): run/%: $(BUILD)/test/% $(runner) | no-results
 	$(call run,$*,test/$*.c,$(UNDER) $(BUILD)/test/$*)
 
-$(patsubst test/%.c,run/%,$(public_src)): run/%: $(BUILD)/test/% $(runner) force \
-		$(call programs,$(example_src))
+# These may start the examples.
+$(public_runs): run/%: $(BUILD)/test/% $(runner) $(call programs,$(example_src)) | no-results
 	$(call run,$*,test/$*.c,$(BUILD)/test/$*)
 
-run/explore: $(explorer) $(runner) force
+$(explore_runs): $(explorer) $(runner) | no-results
 	$(call run,explore,test/explore/explore.c,$(explorer))
 
-# A rules.mk may add its own: `test_runs += run/NAME`, and `$(call run,NAME,SOURCE,PROGRAM)` as its recipe.
--include $(wildcard test/*/rules.mk)
+# A rules.mk may add tests: `test_runs += run/NAME`, `run/NAME: PROGRAM $(runner) | no-results`, and
+# `$(call run,NAME,SOURCE,PROGRAM)` for a recipe.
+test_runs := $(core_runs) $(if $(UNDER),,$(public_runs) $(explore_runs))
+-include $(sort $(wildcard test/*/rules.mk))
 
-in_parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
+test: fail_late := 1
+test: $(test_runs)
+	$(Q)sh test/check/summary.sh $(BUILD) $(test_runs)
 
-test:
+no-results:
 	$(Q)rm -rf $(BUILD)/test/results
-	+$(Q)$(MAKE) --no-print-directory -k $(in_parallel) all run-tests; \
-		sh test/check/summary.sh $(BUILD) $$? $(test_runs)
-run-tests: $(test_runs)
-.PHONY: test run-tests
 
-# --- The rest --------------------------------------------------------------------------------------
+explore: $(explorer)
+	$(if $(explorer),$(explorer) --full,@echo 'There is no explorer yet.')
+
+bench: $(call programs,$(bench_src)) $(call programs,$(example_src))
+	$(Q)set -e; for program in $(call programs,$(bench_src)); do \
+		MOLT_BUILD='$(abspath $(BUILD))' timeout -k 5 600 $$program; done
+
+.PHONY: test no-results explore bench $(test_runs)
+
+# Everything that can be compiled.
+programs: all $(call programs,$(whitebox_src) $(public_src) $(demo_src) $(bench_src)) $(explorer)
+.PHONY: programs
+
+# --- Checks on the source and on what was built ------------------------------------------------------
+
+gates := arrows symbols headers install-check
+gates: $(gates)
+
+arrows: $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard lib/core/handoff.c)))
+	$(Q)NM='$(NM)' sh test/check/arrows.sh $^
+
+symbols: $(shared_objects)
+	$(Q)$(if $(core_src),NM='$(NM)' sh test/check/symbols.sh include/molt/molt.h $(core_map) $(core_so))
+	$(Q)$(if $(event_src),NM='$(NM)' sh test/check/symbols.sh include/molt/libevent.h $(event_map) \
+		$(event_so))
+
+headers:
+	$(Q)CC='$(CC)' CXX='$(CXX)' EVENT_CFLAGS='$(EVENT_CFLAGS)' sh test/check/headers.sh \
+		$(wildcard include/molt/*.h)
+
+install-check: all
+	+$(Q)MAKE='$(MAKE)' USER_CC='$(CC) $(san_flags)' PKG_CONFIG='$(PKG_CONFIG)' VERSION=$(VERSION) \
+		sh test/check/install.sh
+
+formatted := $(sort $(wildcard include/molt/*.h lib/*/*.[ch] examples/*.c test/*/*.[ch]))
+# Other versions of it see some lines differently.
+format_version := 14
+format:
+	$(CLANG_FORMAT) -i $(formatted)
+format-check:
+	$(Q)sh test/check/format.sh '$(CLANG_FORMAT)' $(formatted)
+
+.PHONY: gates $(gates) format format-check
+
+# --- Whole runs --------------------------------------------------------------------------------------
+
+setup = $(Q)CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' NO_INSTALL='$(NO_INSTALL)' \
+	sh test/check/setup.sh $(1)
+submake = $(MAKE) --no-print-directory
+
+check:
+	$(call setup,check)
+	+$(Q)$(submake) -k test gates
+	+$(Q)if $(CLANG_FORMAT) --version 2>/dev/null | grep -q 'version $(format_version)\.'; then \
+		$(submake) format-check; \
+		else echo 'format-check: skipped, there is no clang-format $(format_version)'; fi
+
+demo:
+	$(call setup,demo)
+	+$(Q)$(submake) $(call programs,$(filter %/demo.c,$(demo_src)) $(example_src))
+	$(if $(demo_src),$(Q)MOLT_BUILD='$(abspath $(BUILD))' \
+		$(BUILD)/test/demo/demo $(BUILD)/examples/httpd,@echo 'There is no demo yet.')
+
+# Each kind of build has a folder of its own below $(BUILD).
+kinds := gcc clang address thread valgrind
+check-all:
+	$(call setup,check-all)
+	+$(Q)failed=; for kind in $(kinds); do \
+		echo "=== check-$$kind"; $(submake) check-$$kind || failed="$$failed $$kind"; done; \
+		if [ -n "$$failed" ]; then echo "check-all: failed:$$failed"; exit 1; fi; \
+		echo 'check-all: passed: $(kinds)'
+
+kind = +$(Q)$(submake) -k BUILD=$(BUILD)/$(1) WERROR=1
+check-gcc:
+	$(call kind,gcc) CC=gcc CXX=g++ programs test gates
+check-clang:
+	$(call kind,clang) CC=clang CXX=clang++ programs test gates
+check-address:
+	$(call kind,address) CC=gcc SAN=address,undefined CFLAGS='-O1 -g' test
+check-thread:
+	$(call kind,thread) CC=gcc SAN=thread CFLAGS='-O1 -g' test
+check-valgrind:
+	$(call kind,valgrind) CC=gcc CFLAGS='-O1 -g' SLOWNESS=10 \
+		UNDER='valgrind --quiet --error-exitcode=99 --leak-check=full' test
+
+.PHONY: check demo check-all $(patsubst %,check-%,$(kinds))
+
+# --- Install -----------------------------------------------------------------------------------------
+
+# moltctl as it is installed, without the way to the build folder in it.
+moltctl := $(if $(filter examples/moltctl.c,$(example_src)),$(BUILD)/install/moltctl)
+$(BUILD)/install/moltctl: $(BUILD)/examples/moltctl.o $(shared_objects)
+	$(call say,LINK,$@)
+	$(link_program) $(call libs_of,examples/moltctl.c)
+all: $(moltctl)
+
+headers_installed := molt.h $(if $(event_src),libevent.h)
+pc_installed := molt.pc $(if $(event_src),molt-libevent.pc)
+so_names = $(1).so.$(VERSION) $(1).so.$(SOVERSION) $(1).so
+installed = $(headers_installed:%=$(INCLUDEDIR)/molt/%) $(pc_installed:%=$(PKGCONFIGDIR)/%) \
+	$(patsubst %,$(LIBDIR)/%,libmolt.a $(call so_names,libmolt)) \
+	$(if $(event_src),$(patsubst %,$(LIBDIR)/%,libmolt_libevent.a $(call so_names,libmolt_libevent))) \
+	$(if $(moltctl),$(BINDIR)/moltctl)
+
+put = $(Q)$(INSTALL) -d '$(DESTDIR)$(3)' && $(INSTALL) -m $(1) $(2) '$(DESTDIR)$(3)'
+put_library = $(call put,644,$(BUILD)/lib/$(1).a $(BUILD)/lib/$(1).so.$(VERSION),$(LIBDIR)) && \
+	ln -sf $(1).so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(1).so.$(SOVERSION)' && \
+	ln -sf $(1).so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/$(1).so'
+fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	-e 's|@VERSION@|$(VERSION)|'
+
+install: all
+	$(call put,644,$(headers_installed:%=include/molt/%),$(INCLUDEDIR)/molt)
+	$(call put_library,libmolt)
+	$(if $(event_src),$(call put_library,libmolt_libevent))
+	$(Q)$(INSTALL) -d '$(DESTDIR)$(PKGCONFIGDIR)'
+	$(Q)set -e; for pc in $(pc_installed); do \
+		$(fill_in) pkgconfig/$$pc.in > '$(DESTDIR)$(PKGCONFIGDIR)'/$$pc; done
+	$(if $(moltctl),$(call put,755,$(moltctl),$(BINDIR)))
+
+uninstall:
+	$(Q)rm -f $(patsubst %,'$(DESTDIR)%',$(installed))
+	$(Q)rmdir '$(DESTDIR)$(INCLUDEDIR)/molt' 2>/dev/null || true
 
 clean:
 	rm -rf $(BUILD)
-.PHONY: clean
+
+.PHONY: install uninstall clean
+
+help:
+	@sed -n 's/^#? \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+.PHONY: help
+
+#? make demo           upgrades a server under load, three times, and says what that cost
+#? make check          installs what the tests need (Debian: apt), then runs tests and gates
+#? make check-all      gcc, clang, ASan with UBSan, TSan, valgrind; up to twenty minutes
+#?
+#? make                libraries and examples, in $(BUILD)
+#? make test           the tests alone; installs nothing
+#? make run/core/NAME  one test (run/public/NAME, run/explore)
+#? make explore        every reachable state of the handoff, the long form
+#? make bench          measures
+#? make install        to PREFIX below DESTDIR; uninstall
+#? make gates          arrows (who may include whom), symbols, headers, install-check
+#? make format         clang-format; format-check
+#? make clean
+#?
+#? Variables: PREFIX DESTDIR BINDIR LIBDIR INCLUDEDIR PKGCONFIGDIR, CC CXX CFLAGS CPPFLAGS LDFLAGS, BUILD=folder,
+#? V=1 (show commands), WERROR=1, SAN=address,undefined or thread, NO_INSTALL=1 (never install anything)

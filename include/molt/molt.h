@@ -134,12 +134,12 @@ int molt_set_exclusive(struct molt *m, int on);
 enum molt_deadline {
 	MOLT_DEADLINE_HELLO = 1, /* a connection to the socket file says who it is: 1 s */
 	MOLT_DEADLINE_START,     /* a start ends in its predecessor's offer, or as the first: 5 s */
-	MOLT_DEADLINE_READY,     /* predecessor: from the offer until the successor is ready: 60 s */
-	MOLT_DEADLINE_COMMIT,    /* both: from ready until the commit is written, or has come: 5 s */
-	MOLT_DEADLINE_LOAD,      /* successor: from the commit until its host has loaded late state: 5 s */
-	MOLT_DEADLINE_CONFIRM,   /* both: to own, and to hear of it, before the predecessor asks: 5 s */
-	MOLT_DEADLINE_DRAIN,     /* predecessor: until what is left of its connections is cut: 300 s */
-	MOLT_DEADLINE_PROBATION, /* predecessor: how long it stays at least, to take over again: 0 */
+	MOLT_DEADLINE_READY,     /* predecessor: from the offer until a successor is ready: 60 s */
+	MOLT_DEADLINE_COMMIT,    /* both: from ready until the commit is written or has come: 5 s */
+	MOLT_DEADLINE_LOAD,      /* successor: from the commit until its host has late state: 5 s */
+	MOLT_DEADLINE_CONFIRM,   /* both: to own and hear of it; then the predecessor asks: 5 s */
+	MOLT_DEADLINE_DRAIN,     /* predecessor: until it cuts what it has of connections: 300 s */
+	MOLT_DEADLINE_PROBATION, /* predecessor: stays so long at least, to take over again: 0 */
 	MOLT_DEADLINE_TICK       /* how often a handoff looks at the record: 1 s, at least 1 */
 };
 int molt_set_deadline(struct molt *m, int deadline, int64_t milliseconds);

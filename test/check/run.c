@@ -89,7 +89,7 @@ wait_until(int64_t end, pid_t pid, bool everybody, const sigset_t *set, struct v
 	for (;;) {
 		bool children = reap(pid, v);
 		int64_t left = end - now_ms();
-		struct timespec t = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+		struct timespec t = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
 		int number;
 
 		if (everybody ? !children : v->ended)
@@ -240,7 +240,7 @@ block_signals(sigset_t *set, sigset_t *old)
 int
 main(int argc, char *argv[])
 {
-	struct verdict v = {0};
+	struct verdict v = { 0 };
 	char text[128];
 	sigset_t set, old;
 	int64_t began = now_ms();

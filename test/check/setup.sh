@@ -6,6 +6,7 @@
 # Looks whether what that target needs is there, and installs what is missing with apt, as root or
 # through sudo; says what. Without either, with --only-look or with NO_INSTALL=1 it prints the line to run
 # and fails.
+# shellcheck disable=SC2086 # CC and CXX may be several words
 set -eu
 
 only_look=${NO_INSTALL:-}
@@ -24,6 +25,9 @@ need()
 {
 	package=$1
 	shift
+	case " $missing " in
+	*" $package "*) return ;;
+	esac
 	if ! "$@" >/dev/null 2>&1; then
 		missing="$missing $package"
 	fi
@@ -31,7 +35,7 @@ need()
 
 has_header()
 {
-	printf '#include <%s>\n' "$1" | $cc $2 -E -o /dev/null -x c -
+	printf '#include <%s>\n' "$1" | $cc -E -o /dev/null -x c -
 }
 
 look()
@@ -41,7 +45,7 @@ look()
 	*clang*) need clang command -v $cc ;;
 	*) need gcc command -v $cc ;;
 	esac
-	need libc6-dev has_header stdio.h ''
+	need libc6-dev has_header stdio.h
 	need pkg-config command -v "$pkg_config"
 	need libjansson-dev "$pkg_config" --exists jansson
 	need libevent-dev "$pkg_config" --exists libevent_core libevent_extra
@@ -81,16 +85,15 @@ look
 command -v apt-get >/dev/null || fail "(There is no apt-get here.)"
 
 if [ "$(id -u)" -eq 0 ]; then
-	as_root=env
+	as_root=
 elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-	as_root='sudo env'
+	as_root=sudo
 else
 	fail "(This is not root, and sudo does not work here.)"
 fi
 
 echo "Installing with apt: $missing"
 $as_root apt-get -q update
-# shellcheck disable=SC2086
-$as_root DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing
 look
 [ -z "$missing" ] || fail "(It was installed, and still is not found.)"

@@ -1,0 +1,134 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# arrows.sh [BUILD/lib/core/handoff.o]
+#
+# Who may include whom. An arrow only ever points down the table; what points up or sideways fails, naming
+# file and line. A file belongs to the noun that its name begins with: engine_offer.c to engine.
+# handoff, if its object is given, must not call anything of the system either.
+set -eu
+
+# Each noun with all that it may rest on. record and export are plain data and the public header.
+table='
+sys:
+entry:
+record:
+export:
+wire: entry
+inventory: entry
+handoff: inventory wire entry record
+channel: wire entry sys
+address: entry sys
+bind: address entry sys
+listen_fds: address entry sys
+rendezvous: record sys
+spawn: sys
+watch: channel wire entry sys
+engine: *
+molt: engine export
+'
+status=0
+
+core()
+{
+	awk -v table="$table" '
+	BEGIN {
+		lines = split(table, line, "\n")
+		for (i = 1; i <= lines; i++) {
+			colon = index(line[i], ":")
+			if (colon)
+				below[substr(line[i], 1, colon - 1)] = substr(line[i], colon + 1) " "
+		}
+	}
+	function noun_of(file, noun, best) {
+		sub(/.*\//, "", file)
+		sub(/\.[ch]$/, "", file)
+		for (noun in below)
+			if ((file == noun || index(file, noun "_") == 1) && length(noun) > length(best))
+				best = noun
+		return best
+	}
+	function fail(what) {
+		printf "%s:%d: %s\n", FILENAME, FNR, what
+		failed = 1
+	}
+	FNR == 1 {
+		noun = noun_of(FILENAME)
+		if (noun == "")
+			fail("this file has no place in the table of test/check/arrows.sh")
+	}
+	/^[ \t]*#[ \t]*include/ && noun != "" {
+		quoted = $0 ~ /^[ \t]*#[ \t]*include[ \t]*"/
+		target = $0
+		sub(/^[^<"]*[<"]/, "", target)
+		sub(/[>"].*$/, "", target)
+		if (!quoted) {
+			if (target ~ /^event/ || target == "molt/libevent.h")
+				fail("the core includes <" target ">")
+			next
+		}
+		to = noun_of(target)
+		if (target ~ /\//)
+			fail("\"" target "\" is outside of lib/core")
+		else if (to == "")
+			fail("\"" target "\" has no place in the table of test/check/arrows.sh")
+		else if (to == noun)
+			next
+		else if (to == "export" && noun ~ /^(engine|molt|watch)$/)
+			next
+		else if (below[noun] ~ /\*/ ? to == "molt" : index(below[noun], " " to " ") == 0)
+			fail(noun " must not rest on " to " (\"" target "\")")
+	}
+	END { exit failed }
+	' "$@"
+}
+
+libevent()
+{
+	awk '
+	/^[ \t]*#[ \t]*include/ {
+		quoted = $0 ~ /^[ \t]*#[ \t]*include[ \t]*"/
+		target = $0
+		sub(/^[^<"]*[<"]/, "", target)
+		sub(/[>"].*$/, "", target)
+		path = "lib/libevent/" target
+		if (quoted && (target ~ /\// || (getline ignored < path) < 0))
+			why = "is not of lib/libevent"
+		else if (target ~ /(^|\/)(core|lib)\//)
+			why = "is not public"
+		else if (target ~ /^event2\/.*_struct\.h$/ || target ~ /^(event|evutil|evhttp|evdns|evrpc)\.h$/)
+			why = "is not the public interface of libevent"
+		else
+			next
+		printf "%s:%d: %s %s\n", FILENAME, FNR, target, why
+		failed = 1
+	}
+	END { exit failed }
+	' "$@"
+}
+
+present()
+{
+	for file; do
+		[ ! -e "$file" ] || echo "$file"
+	done
+}
+
+files=$(present lib/core/*.[ch])
+# shellcheck disable=SC2086
+[ -z "$files" ] || core $files || status=1
+files=$(present lib/libevent/*.[ch])
+# shellcheck disable=SC2086
+[ -z "$files" ] || libevent $files || status=1
+
+for object; do
+	calls=$("${NM:-nm}" --undefined-only "$object" | awk '
+		$2 !~ /^(molt__|mem(cpy|move|set|cmp)$|str(len|cmp|ncmp)$|_GLOBAL_OFFSET_TABLE_$|__)/ { print $2 }')
+	for call in $calls; do
+		echo "${object##*/} calls $call: no system call, no clock, no allocation there"
+		status=1
+	done
+done
+
+[ $status -ne 0 ] || echo 'arrows: all point down'
+exit $status
