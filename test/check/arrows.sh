@@ -1,11 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# arrows.sh [BUILD/lib/core/handoff.o]
-#
 # Who may include whom. An arrow only ever points down the table; what points up or sideways fails, naming
 # file and line. A file belongs to the noun that its name begins with: engine_offer.c to engine.
-# handoff, if its object is given, must not call anything of the system either.
 set -eu
 
 # Each noun with all that it may rest on. record and export are plain data and the public header.
@@ -120,15 +117,6 @@ files=$(present lib/core/*.[ch])
 files=$(present lib/libevent/*.[ch])
 # shellcheck disable=SC2086
 [ -z "$files" ] || libevent $files || status=1
-
-for object; do
-	calls=$("${NM:-nm}" --undefined-only "$object" | awk '
-		$2 !~ /^(molt__|mem(cpy|move|set|cmp)$|str(len|cmp|ncmp)$|_GLOBAL_OFFSET_TABLE_$|__)/ { print $2 }')
-	for call in $calls; do
-		echo "${object##*/} calls $call: no system call, no clock, no allocation there"
-		status=1
-	done
-done
 
 [ $status -ne 0 ] || echo 'arrows: all point down'
 exit $status

@@ -42,7 +42,7 @@ export PKG_CONFIG_PATH="$prefix/lib64/pkgconfig" LD_LIBRARY_PATH="$prefix/lib64"
 cat > "$scratch/user.c" <<'EOF'
 #include <stdio.h>
 #include <molt/molt.h>
-int main(void) { return puts(molt_version()) < 0; }
+int main(void) { return puts(molt_version()) < 0 || molt_start(NULL) > 0; }
 EOF
 cat > "$scratch/event_user.c" <<'EOF'
 #include <stdio.h>
