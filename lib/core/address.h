@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses of listeners: what a user writes, what a socket says, and the canonical record of both, by
- * which one is compared with the other.
+ * Addresses of listeners: what a user writes, what a socket says, and the canonical record of both,
+ * by which one is compared with the other.
  */
 #ifndef MOLT_CORE_ADDRESS_H
 #define MOLT_CORE_ADDRESS_H
@@ -33,38 +33,46 @@ struct address {
  */
 int molt__address_parse(const char *text, struct address *ret, char *why);
 
-/* As it would be written, without options: "tcp://[::1]:80", "unix:@abstract"; "-" if there is none. */
+/*
+ * As it would be written, without options: "tcp://[::1]:80", "unix:@abstract"; "-" if there is
+ * none.
+ */
 void molt__address_print(const struct address_record *r, char *buf, size_t size);
 
 /* What kind of entry is bound there: ENTRY_STREAM or ENTRY_DATAGRAM. */
 enum entry_kind molt__address_kind(const struct address_record *r);
 
 /*
- * For bind(2) and connect(2). A unix path must fit sun_path here (-ENAMETOOLONG): bind.h binds any. -EINVAL: no
- * text.
+ * For bind(2) and connect(2). A unix path must fit sun_path here (-ENAMETOOLONG): bind.h binds any.
+ * -EINVAL: no text.
  */
 int molt__address_sockaddr(const struct address_record *r, struct sockaddr_storage *ret,
 			   socklen_t *ret_len);
 
 /*
- * The record of a socket address, as molt_take_address() is given one. -EINVAL: a type or family that is none of
- * ours, a length that does not fit, a relative unix path.
+ * The record of a socket address, as molt_take_address() is given one. -EINVAL: a type or family
+ * that is none of ours, a length that does not fit, a relative unix path.
  */
 int molt__address_from_sockaddr(int type, const struct sockaddr *sa, socklen_t len,
 				struct address_record *ret);
 
 /*
- * What an offered descriptor is: kind, address (a unix path is what it was bound to and not always where it is),
- * v6only, file, path (of a unix socket file that is this socket's), netns; e->fd is set. 0, or -EBADF; -EINVAL:
- * an epoll or io_uring descriptor, which cannot be handed over (`why` says so, ADDRESS_WHY_MAX + 1 bytes).
+ * What an offered descriptor is: kind, address (a unix path is what it was bound to and not always
+ * where it is), v6only, file, path (of a unix socket file that is this socket's), netns; e->fd is
+ * set. 0, or -EBADF; -EINVAL: an epoll or io_uring descriptor, which cannot be handed over (`why`
+ * says so, ADDRESS_WHY_MAX + 1 bytes).
  */
 int molt__address_of_descriptor(int fd, struct entry *e, char *why);
 
-/* The address that a bound socket has now, for the port that the kernel chose. tcp and udp only: -EINVAL. */
+/*
+ * The address that a bound socket has now, for the port that the kernel chose. tcp and udp only:
+ * -EINVAL.
+ */
 int molt__address_of_socket(int fd, struct address_record *ret);
 
 /*
- * Is `fd` still the descriptor that the entry was made of? Device and inode. False for one that is closed.
+ * Is `fd` still the descriptor that the entry was made of? Device and inode. False for one that is
+ * closed.
  */
 int molt__address_still(const struct entry *e);
 

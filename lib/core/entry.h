@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One named descriptor's record: plain data that can be copied, compared and sent. Nothing here asks the
- * kernel anything, and nothing here owns a descriptor.
+ * One named descriptor's record: plain data that can be copied, compared and sent. Nothing here
+ * asks the kernel anything, and nothing here owns a descriptor.
  */
 #ifndef MOLT_CORE_ENTRY_H
 #define MOLT_CORE_ENTRY_H
@@ -18,8 +18,8 @@ enum {
 };
 
 /*
- * What a descriptor is to the library. STREAM and DATAGRAM are listeners: they are paused, retired and
- * made to listen. LIFE and PATH are the library's own, and no host ever sees or names them.
+ * What a descriptor is to the library. STREAM and DATAGRAM are listeners: they are paused, retired
+ * and made to listen. LIFE and PATH are the library's own, and no host ever sees or names them.
  */
 enum entry_kind {
 	ENTRY_FILE = 1, /* anything else: a memfd, a pipe, a connected socket */
@@ -31,8 +31,8 @@ enum entry_kind {
 
 /*
  * An address as it was recorded when the socket was bound or offered. `text` is canonical, so equal
- * addresses have equal texts: "127.0.0.1:80", "[::1]:80", "/absolute/path", "@abstract"; "" if it has
- * none, or none that can be written as UTF-8 without control characters.
+ * addresses have equal texts: "127.0.0.1:80", "[::1]:80", "/absolute/path", "@abstract"; "" if it
+ * has none, or none that can be written as UTF-8 without control characters.
  */
 struct address_record {
 	int family; /* AF_INET, AF_INET6, AF_UNIX, or 0: no address */
@@ -50,13 +50,13 @@ struct entry {
 	int v6only;     /* of an AF_INET6 socket: 0 or 1; -1: does not apply */
 	struct address_record address;
 	struct file_identity file; /* of the descriptor, when it came into the table */
-	struct file_identity path; /* of a unix socket's *file*: fstat of the socket does not tell it */
-	uint64_t netns;             /* SO_NETNS_COOKIE of the sender's socket; 0: not known */
+	struct file_identity path; /* of a unix socket's *file*, which fstat does not tell */
+	uint64_t netns;            /* SO_NETNS_COOKIE of the sender's socket; 0: not known */
 };
 
 /*
- * How many of these bytes are UTF-8 without control characters: length, if the whole is. What is less could
- * not be sent, logged or compared safely.
+ * How many of these bytes are UTF-8 without control characters: length, if the whole is. What is
+ * less could not be sent, logged or compared safely.
  */
 size_t molt__entry_text_span(const char *text, size_t length);
 
@@ -79,8 +79,8 @@ bool molt__entry_is_reserved(const struct entry *e);
 const char *molt__entry_kind_name(int kind);
 
 /*
- * Does what was recorded serve who asks for `asked`? Type, family and text must be equal; an asked-for
- * port of 0 takes any port. An address without text matches nothing.
+ * Does what was recorded serve who asks for `asked`? Type, family and text must be equal; an asked-
+ * for port of 0 takes any port. An address without text matches nothing.
  */
 bool molt__address_record_match(const struct address_record *asked,
 				const struct address_record *recorded);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of entries and who owns each. It says which descriptor is to be sent, retired or closed; who
- * asked does it and then says so here. No system call; memory is asked for only when the table grows.
+ * The table of entries and who owns each. It says which descriptor is to be sent, retired or
+ * closed; who asked does it and then says so here. No system call; memory is asked for only when
+ * the table grows.
  *
  * One table serves both roles of a process. The life of an entry:
  *
@@ -12,12 +13,12 @@
  *   while serving   HELD   the library's: from molt_listen(). It closes them
  *                   LENT   offered: the host's, or the rendezvous's (LIFE, PATH). Never closed because of this table
  *   as predecessor  HELD --sent--> HELD_SENT --claimed--> HELD_CLAIMED          (and LENT likewise)
- *                   not claimed, or renounced, or leaving: --retiring--> HELD_RETIRING --retired--> HELD_RETIRED
- *                   end_handoff(): all that is not retired is HELD or LENT again
+ *                   not claimed, or renounced, or leaving: --retiring--> HELD_RETIRING --retired-->
+ *                   HELD_RETIRED end_handoff(): all that is not retired is HELD or LENT again
  *
- * RETIRED ones have no descriptor any more: they are only remembered, so that RESUME can say what must be
- * bound again. Slots are numbers from 0; a slot keeps its number as long as its entry lives. A pointer to an
- * entry is good until the next call that adds one.
+ * RETIRED ones have no descriptor any more: they are only remembered, so that RESUME can say what
+ * must be bound again. Slots are numbers from 0; a slot keeps its number as long as its entry
+ * lives. A pointer to an entry is good until the next call that adds one.
  */
 #ifndef MOLT_CORE_INVENTORY_H
 #define MOLT_CORE_INVENTORY_H
@@ -65,28 +66,32 @@ struct inventory_slot {
 
 struct inventory {
 	struct inventory_slot *slots;
-	int count;        /* slots in use, ABSENT ones among them */
+	int count; /* slots in use, ABSENT ones among them */
 	int capacity;
 	uint32_t last_id; /* the last number given in this handoff */
 };
 
 void molt__inventory_init(struct inventory *inv);
 
-/* Frees the table. Closes nothing: ask next_to_close_failed() first, if something is to be closed. */
+/*
+ * Frees the table. Closes nothing: ask next_to_close_failed() first, if something is to be closed.
+ */
 void molt__inventory_clear(struct inventory *inv);
 
 /* --- Putting in, taking out --- */
 
 /*
- * From an OFFER: INHERITED, with e->fd, and e->id as its number there. Returns the slot, or -EEXIST (that
- * number, or that name and index, is there already), -EINVAL (no number, no name), -ENOSPC, -ENOMEM.
+ * From an OFFER: INHERITED, with e->fd, and e->id as its number there. Returns the slot, or -EEXIST
+ * (that number, or that name and index, is there already), -EINVAL (no number, no name), -ENOSPC,
+ * -ENOMEM.
  */
 int molt__inventory_inherit(struct inventory *inv, const struct entry *e);
 
 /*
- * A listener that the library bound: HELD; or a descriptor that somebody offers: LENT. The index is given
- * here: the lowest that is free under that name. A RETIRED entry of the same name gives way to it. Returns
- * the slot, or -EEXIST (this descriptor is in the table), -EINVAL (no name), -ENOSPC, -ENOMEM.
+ * A listener that the library bound: HELD; or a descriptor that somebody offers: LENT. The index is
+ * given here: the lowest that is free under that name. A RETIRED entry of the same name gives way
+ * to it. Returns the slot, or -EEXIST (this descriptor is in the table), -EINVAL (no name),
+ * -ENOSPC, -ENOMEM.
  */
 int molt__inventory_hold(struct inventory *inv, const struct entry *e);
 int molt__inventory_lend(struct inventory *inv, const struct entry *e);
@@ -100,22 +105,30 @@ void molt__inventory_claim(struct inventory *inv, int slot, int backlog);
 /* INHERITED -> TAKEN. Returns the descriptor, which is the caller's now. */
 int molt__inventory_take(struct inventory *inv, int slot);
 
-/* INHERITED -> LENT, for LIFE and PATH: claimed, and from now on the rendezvous's. Returns the descriptor. */
+/*
+ * INHERITED -> LENT, for LIFE and PATH: claimed, and from now on the rendezvous's. Returns the
+ * descriptor.
+ */
 int molt__inventory_borrow(struct inventory *inv, int slot);
 
-/* --- Finding. A slot, or INVENTORY_NONE; `after` is INVENTORY_NONE at first, then the last answer --- */
+/*
+ * --- Finding. A slot, or INVENTORY_NONE; `after` is INVENTORY_NONE at first, then the last answer
+ * ---
+ */
 
 /* Never NULL for a slot that some call here has just named. */
 struct entry *molt__inventory_entry(const struct inventory *inv, int slot);
 enum inventory_status molt__inventory_status(const struct inventory *inv, int slot);
 
-/* Statuses are asked for as a set: INVENTORY_SET(INVENTORY_HELD) | INVENTORY_SET(INVENTORY_LENT). */
+/*
+ * Statuses are asked for as a set: INVENTORY_SET(INVENTORY_HELD) | INVENTORY_SET(INVENTORY_LENT).
+ */
 #define INVENTORY_SET(status) (1u << (status))
-#define INVENTORY_ANY_HELD                                                                          \
-	(INVENTORY_SET(INVENTORY_HELD) | INVENTORY_SET(INVENTORY_HELD_SENT) |                       \
+#define INVENTORY_ANY_HELD                                                                         \
+	(INVENTORY_SET(INVENTORY_HELD) | INVENTORY_SET(INVENTORY_HELD_SENT) |                      \
 	 INVENTORY_SET(INVENTORY_HELD_CLAIMED))
-#define INVENTORY_ANY_LENT                                                                          \
-	(INVENTORY_SET(INVENTORY_LENT) | INVENTORY_SET(INVENTORY_LENT_SENT) |                       \
+#define INVENTORY_ANY_LENT                                                                         \
+	(INVENTORY_SET(INVENTORY_LENT) | INVENTORY_SET(INVENTORY_LENT_SENT) |                      \
 	 INVENTORY_SET(INVENTORY_LENT_CLAIMED))
 
 /* Entries with one of these statuses, reserved ones included. */
@@ -148,15 +161,18 @@ const char *molt__inventory_inherited_name(const struct inventory *inv, int nth)
 
 /* --- As successor --- */
 
-/* Writes the received numbers of all that is claimed (HELD, TAKEN, LENT) and returns how many; at most max. */
+/*
+ * Writes the received numbers of all that is claimed (HELD, TAKEN, LENT) and returns how many; at
+ * most max.
+ */
 size_t molt__inventory_claimed_ids(const struct inventory *inv, uint32_t *ids, size_t max);
 
 /* After SERVE: INHERITED ones, to be closed, then molt__inventory_remove(). */
 int molt__inventory_next_to_close_unclaimed(const struct inventory *inv);
 
 /*
- * After FAILED: everything that is the library's, INHERITED, HELD and HELD_RETIRING. LENT and TAKEN ones are
- * not. To be closed, then molt__inventory_remove().
+ * After FAILED: everything that is the library's, INHERITED, HELD and HELD_RETIRING. LENT and TAKEN
+ * ones are not. To be closed, then molt__inventory_remove().
  */
 int molt__inventory_next_to_close_failed(const struct inventory *inv);
 
@@ -166,9 +182,9 @@ int molt__inventory_next_to_close_failed(const struct inventory *inv);
 void molt__inventory_begin_handoff(struct inventory *inv);
 
 /*
- * The next HELD or LENT entry that this handoff has not sent, the reserved ones first. Before OFFER's `last`
- * it names the inventory, before COMMIT the late entries. The descriptor must still be entry->file, or the
- * entry is removed instead of being sent.
+ * The next HELD or LENT entry that this handoff has not sent, the reserved ones first. Before
+ * OFFER's `last` it names the inventory, before COMMIT the late entries. The descriptor must still
+ * be entry->file, or the entry is removed instead of being sent.
  */
 int molt__inventory_next_to_send(const struct inventory *inv);
 
@@ -179,14 +195,16 @@ int molt__inventory_count_to_send(const struct inventory *inv);
 void molt__inventory_mark_sent(struct inventory *inv, int slot);
 
 /*
- * What READY or CONFIRM names is claimed. Saying it again is harmless, and so is the number of an entry that
- * was removed since. -EBADMSG, and nothing is changed, if a number was never given in this handoff.
+ * What READY or CONFIRM names is claimed. Saying it again is harmless, and so is the number of an
+ * entry that was removed since. -EBADMSG, and nothing is changed, if a number was never given in
+ * this handoff.
  */
 int molt__inventory_mark_claimed(struct inventory *inv, const uint32_t *ids, size_t count);
 
 /*
  * The next listener for which RETIRE is due, INVENTORY_NONE if there is none. Only listeners: other
- * descriptors and LIFE and PATH end in their own ways. UNCLAIMED may be asked only when the successor owns.
+ * descriptors and LIFE and PATH end in their own ways. UNCLAIMED may be asked only when the
+ * successor owns.
  */
 int molt__inventory_next_to_retire(const struct inventory *inv, enum inventory_retire which);
 
@@ -194,15 +212,18 @@ int molt__inventory_next_to_retire(const struct inventory *inv, enum inventory_r
 void molt__inventory_mark_retiring(struct inventory *inv, int slot);
 
 /*
- * The event was handled. Returns the descriptor that is now to be closed by the caller (it was HELD), or -1
- * (it was LENT: the host closes it). The table knows no descriptor of it any more.
+ * The event was handled. Returns the descriptor that is now to be closed by the caller (it was
+ * HELD), or -1 (it was LENT: the host closes it). The table knows no descriptor of it any more.
  */
 int molt__inventory_mark_retired(struct inventory *inv, int slot);
 
 /* Aborted or resumed: what was sent and claimed is HELD or LENT again. */
 void molt__inventory_end_handoff(struct inventory *inv);
 
-/* RESUME, changed: what this process had given up and must bind again. Then molt__inventory_remove(). */
+/*
+ * RESUME, changed: what this process had given up and must bind again. Then
+ * molt__inventory_remove().
+ */
 int molt__inventory_next_retired(const struct inventory *inv, int after);
 
 #endif

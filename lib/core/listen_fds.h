@@ -27,9 +27,9 @@ struct listen_fds_environment {
 };
 
 /*
- * Reads them once, sets FD_CLOEXEC on each, and describes each as an entry. *ret is NULL, and the answer 0, if
- * LISTEN_PID is not `self` or there is nothing. A number that is not open is left out. -EINVAL: LISTEN_FDS is no
- * number from 0 to LISTEN_FDS_MAX. -ENOMEM.
+ * Reads them once, sets FD_CLOEXEC on each, and describes each as an entry. *ret is NULL, and the
+ * answer 0, if LISTEN_PID is not `self` or there is nothing. A number that is not open is left out.
+ * -EINVAL: LISTEN_FDS is no number from 0 to LISTEN_FDS_MAX. -ENOMEM.
  */
 int molt__listen_fds_read(const struct listen_fds_environment *env, pid_t self,
 			  struct listen_fds **ret);
@@ -38,17 +38,16 @@ int molt__listen_fds_read(const struct listen_fds_environment *env, pid_t self,
 void molt__listen_fds_free(struct listen_fds *l);
 
 /*
- * The first unused one of that name and, if `type` is not 0, that socket type; or of that address. It is used
- * from now on, and the caller's: *ret is filled whole. -ENOENT.
+ * The first unused one of that name and, if `type` is not 0, that socket type; or of that address.
+ * It is used from now on, and the caller's: *ret is filled whole. -ENOENT.
  */
-int molt__listen_fds_take_name(struct listen_fds *l, const char *name, int type,
-			       struct entry *ret);
+int molt__listen_fds_take_name(struct listen_fds *l, const char *name, int type, struct entry *ret);
 int molt__listen_fds_take_address(struct listen_fds *l, const struct address_record *asked,
 				  struct entry *ret);
 
 /*
- * The predecessor gave this file: closes the unused copy that systemd gave of it, and returns how many were
- * closed (0 or more).
+ * The predecessor gave this file: closes the unused copy that systemd gave of it, and returns how
+ * many were closed (0 or more).
  */
 int molt__listen_fds_drop_given(struct listen_fds *l, const struct file_identity *file);
 

@@ -6,8 +6,9 @@
  *
  *   0 magic "MOLT"   4 version u16   6 type u16   8 length of the body u32   12 descriptors u32
  *
- * Nothing here makes a system call, and any bytes at all may be given to the decoder. A process decodes its
- * own version and the one before; keys that it does not know are ignored, so a version grows by keys.
+ * Nothing here makes a system call, and any bytes at all may be given to the decoder. A process
+ * decodes its own version and the one before; keys that it does not know are ignored, so a version
+ * grows by keys.
  */
 #ifndef MOLT_CORE_WIRE_H
 #define MOLT_CORE_WIRE_H
@@ -37,7 +38,10 @@ enum {
 /* Milliseconds. So much that ten times as much, added to any clock, fits as well. */
 #define WIRE_TIME_MAX INT64_C(1000000000000)
 
-/* Numbers are for ever. DECLINED, MOVE and TAIL have theirs and are refused by name in this version. */
+/*
+ * Numbers are for ever. DECLINED, MOVE and TAIL have theirs and are refused by name in this
+ * version.
+ */
 enum packet_type {
 	PACKET_HELLO = 1,
 	PACKET_OFFER = 2,
@@ -103,12 +107,13 @@ struct offer {
 	uint64_t instance;
 	uint64_t generation; /* of the highest ever owner */
 	int32_t pid;
-	uint32_t sequence; /* 1, 2, 3 … through one handoff, the late ones included: TAKEN names it */
-	bool last;         /* of the inventory, or of the late entries */
-	bool late;         /* belongs to the COMMIT that follows */
+	uint32_t sequence; /* 1, 2, 3 … through one handoff, late ones too: TAKEN names it */
+	bool last;        /* of the inventory, or of the late entries */
+	bool late;        /* belongs to the COMMIT that follows */
 	struct offer_deadlines deadlines;
 	char label[WIRE_LABEL_MAX + 1];
-	struct entry *entries; /* of each: name, kind, index, id, backlog, v6only, address, path, netns */
+	struct entry *
+		entries; /* of each: name, kind, index, id, backlog, v6only, address, path, netns */
 	size_t count;
 };
 
@@ -188,27 +193,30 @@ struct message {
 };
 
 /*
- * Makes a packet, *ret_bytes malloc'ed. It carries molt__wire_descriptors(m) descriptors. -EINVAL: a field
- * is out of bounds, a text is not UTF-8, the type is none that this version sends. -EMSGSIZE: the body is too
- * long (OFFER: fewer entries). -ENOMEM.
+ * Makes a packet, *ret_bytes malloc'ed. It carries molt__wire_descriptors(m) descriptors. -EINVAL:
+ * a field is out of bounds, a text is not UTF-8, the type is none that this version sends.
+ * -EMSGSIZE: the body is too long (OFFER: fewer entries). -ENOMEM.
  */
 int molt__wire_encode(const struct message *m, void **ret_bytes, size_t *ret_len);
 
 /* How many descriptors the packet must carry: an OFFER's entries, otherwise 0. */
 size_t molt__wire_descriptors(const struct message *m);
 
-/* At most so many bytes of an OFFER's body does this entry need; with WIRE_OFFER_ROOM says what fits. */
+/*
+ * At most so many bytes of an OFFER's body does this entry need; with WIRE_OFFER_ROOM says what
+ * fits.
+ */
 size_t molt__wire_entry_size(const struct entry *e);
 enum { WIRE_OFFER_ROOM = WIRE_BODY_MAX - 1024 };
 
 /*
- * Reads a packet that came with `descriptors` descriptors. Entries come with fd -1: to put the descriptors
- * in is the caller's, who owns them whatever this returns. On failure *ret holds only the type and the
- * version as far as they could be read (otherwise 0), and need not be cleared:
- *   -EBADMSG          not a packet, a length or number of descriptors that is not so, a body that is malformed
+ * Reads a packet that came with `descriptors` descriptors. Entries come with fd -1: to put the
+ * descriptors in is the caller's, who owns them whatever this returns. On failure *ret holds only
+ * the type and the version as far as they could be read (otherwise 0), and need not be cleared:
+ *   -EBADMSG          not a packet, a length or number of descriptors that is not so, a bad body
  *   -EPROTO           a version that is not spoken here
  *   -EPROTONOSUPPORT  a type that is not understood here: molt__wire_type_name() may know its name
- *   -ENOMEM
+ *   -ENOMEM           (or -EBADMSG: the parser does not always tell)
  */
 int molt__wire_decode(const void *bytes, size_t len, size_t descriptors, struct message *ret);
 
