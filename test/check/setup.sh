@@ -64,6 +64,7 @@ look()
 	check-all)
 		need gcc command -v gcc
 		need clang command -v clang
+		need clang-format command -v clang-format
 		need valgrind command -v valgrind
 		;;
 	esac
@@ -93,7 +94,8 @@ else
 fi
 
 echo "Installing with apt: $missing"
-$as_root apt-get -q update
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing
+$as_root apt-get -qq update
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 \
+	install --no-install-recommends $missing >/dev/null
 look
 [ -z "$missing" ] || fail "(It was installed, and still is not found.)"
