@@ -2,10 +2,10 @@
 #
 # libmolt. `make help` lists the targets.
 #
-# One file for all folders, GNU make. Sources are found by wildcard: a new file needs no change here.
-# A folder under test/ that needs rules of its own has them in a rules.mk.
-# Variables that call pkg-config are expanded when first used, so that `make check` and `make demo` can
-# install what is missing before anything asks for it.
+# One file for all folders, GNU make. Sources are found by wildcard: a new file needs no change
+# here. A folder under test/ that needs rules of its own has them in a rules.mk. Variables that call
+# pkg-config are expanded when first used, so that `make check` and `make demo` can install what is
+# missing before anything asks for it.
 
 VERSION := 0.1.0
 SOVERSION := 0
@@ -47,7 +47,7 @@ all:
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-# --- Sources ---------------------------------------------------------------------------------------
+# --- Sources --------------------------------------------------------------------------------------
 
 core_src := $(sort $(wildcard lib/core/*.c))
 event_src := $(sort $(wildcard lib/libevent/*.c))
@@ -68,10 +68,11 @@ all_src := $(core_src) $(event_src) $(helper_src) $(explore_src) $(program_src)
 # Programs that stand on the libevent library, and test helpers that don't need cmocka.
 on_libevent := $(if $(program_src),$(shell grep -lE \
 	'^[ \t]*\#[ \t]*include[ \t]*<(event2/|molt/libevent\.h)' $(program_src)))
-on_jansson := $(if $(program_src),$(shell grep -lE '^[ \t]*\#[ \t]*include[ \t]*<jansson' $(program_src)))
+on_jansson := $(if $(program_src),$(shell grep -lE \
+	'^[ \t]*\#[ \t]*include[ \t]*<jansson' $(program_src)))
 plain_helper_src := $(if $(helper_src),$(shell grep -L 'cmocka' $(helper_src)))
 
-# --- Flags -----------------------------------------------------------------------------------------
+# --- Flags ----------------------------------------------------------------------------------------
 
 once = $(eval $(1) := $(shell $(2)))$($(1))
 JANSSON_CFLAGS = $(call once,JANSSON_CFLAGS,$(PKG_CONFIG) --cflags jansson)
@@ -140,12 +141,13 @@ $(BUILD)/cmocka:
 
 -include $(patsubst %.o,%.d,$(call objects,$(all_src)))
 
-# --- Libraries -------------------------------------------------------------------------------------
+# --- Libraries ------------------------------------------------------------------------------------
 
 archive = $(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 link_program = $(Q)mkdir -p $(@D) && $(CC) $(link_flags) -o $@ $(filter %.o %.a,$^)
-soname_links = $(Q)cd $(@D) && ln -sf $(@F) $(1).so.$(SOVERSION) && ln -sf $(1).so.$(SOVERSION) $(1).so
+soname_links = $(Q)cd $(@D) && ln -sf $(@F) $(1).so.$(SOVERSION) && \
+	ln -sf $(1).so.$(SOVERSION) $(1).so
 
 core_so := $(BUILD)/lib/libmolt.so.$(VERSION)
 core_a := $(BUILD)/lib/libmolt.a
@@ -178,7 +180,7 @@ $(event_so): $(call objects,$(event_src)) $(event_map) $(core_so) $(BUILD)/sourc
 		-L$(BUILD)/lib -lmolt $(EVENT_LIBS)
 	$(call soname_links,libmolt_libevent)
 
-# --- Programs --------------------------------------------------------------------------------------
+# --- Programs -------------------------------------------------------------------------------------
 
 # $(call libs_of,SOURCE): what a program that is linked with the built .so needs.
 libs_of = -L$(BUILD)/lib $(if $(filter $(1),$(on_libevent)),$(if $(event_src),-lmolt_libevent)) \
@@ -219,16 +221,18 @@ $(BUILD)/test/explore/explore: $(call objects,$(explore_src)) $(core_a) $(BUILD)
 	$(call say,LINK,$@)
 	$(link_program) $(TEST_LDFLAGS) $(JANSSON_LIBS)
 
-# --- Tests -----------------------------------------------------------------------------------------
+# --- Tests ----------------------------------------------------------------------------------------
 
-# The runner: one test program under a hard time limit, its output in one piece, nothing left behind.
+# The runner: one test program under a hard time limit, its output in one piece, nothing left
+# behind.
 runner := $(BUILD)/test/check/run
 $(runner): test/check/run.c $(BUILD)/flags
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -o $@ $<
 
-# $(call run,NAME,SOURCE,PROGRAM AND ARGUMENTS): see test/check/run.sh for what SOURCE may say. Programs
-# find what was built in the folder MOLT_BUILD. As part of `make test` a failure is only noted.
+# $(call run,NAME,SOURCE,PROGRAM AND ARGUMENTS): see test/check/run.sh for what SOURCE may say.
+# Programs find what was built in the folder MOLT_BUILD. As part of `make test` a failure is only
+# noted.
 run = $(Q)MOLT_BUILD='$(abspath $(BUILD))' MOLT_SAN='$(SAN)' MOLT_UNDER='$(firstword $(UNDER))' \
 	sh test/check/run.sh $(BUILD) $(SLOWNESS) $(1) $(2) $(3) $(if $(fail_late),|| true)
 
@@ -271,7 +275,7 @@ bench: $(call programs,$(bench_src)) $(call programs,$(example_src))
 programs: all $(call programs,$(whitebox_src) $(public_src) $(demo_src) $(bench_src)) $(explorer)
 .PHONY: programs
 
-# --- Checks on the source and on what was built ------------------------------------------------------
+# --- Checks on the source and on what was built ---------------------------------------------------
 
 gates := arrows pure symbols headers format-check install-check
 gates: $(gates)
@@ -284,20 +288,20 @@ handoff_object := $(call objects,$(wildcard lib/core/handoff.c))
 pure: $(handoff_object)
 	$(if $(handoff_object),$(Q)NM='$(NM)' sh test/check/pure.sh $<)
 
+compare = $(Q)NM='$(NM)' sh test/check/symbols.sh $(1)
 symbols: $(shared_objects)
-	$(Q)$(if $(core_src),NM='$(NM)' sh test/check/symbols.sh include/molt/molt.h $(core_map) $(core_so))
-	$(Q)$(if $(event_src),NM='$(NM)' sh test/check/symbols.sh include/molt/libevent.h $(event_map) \
-		$(event_so))
+	$(if $(core_src),$(call compare,include/molt/molt.h $(core_map) $(core_so)))
+	$(if $(event_src),$(call compare,include/molt/libevent.h $(event_map) $(event_so)))
 
 headers:
 	$(Q)CC='$(CC)' CXX='$(CXX)' EVENT_CFLAGS='$(EVENT_CFLAGS)' sh test/check/headers.sh \
 		$(wildcard include/molt/*.h)
 
 install-check: all
-	+$(Q)MAKE='$(MAKE)' USER_CC='$(CC) $(san_flags)' PKG_CONFIG='$(PKG_CONFIG)' VERSION=$(VERSION) \
-		sh test/check/install.sh
+	+$(Q)MAKE='$(MAKE)' USER_CC='$(CC) $(san_flags)' PKG_CONFIG='$(PKG_CONFIG)' \
+		VERSION=$(VERSION) sh test/check/install.sh
 
-formatted := $(sort $(wildcard include/molt/*.h lib/*/*.[ch] examples/*.c test/*/*.[ch]))
+formatted := $(sort $(wildcard include/molt/*.h lib/*/*.[ch] examples/*.[ch] test/*/*.[ch]))
 # The version that decides: others see some lines differently.
 format_version := 14
 format:
@@ -307,7 +311,7 @@ format-check:
 
 .PHONY: gates $(gates) format format-check
 
-# --- Whole runs --------------------------------------------------------------------------------------
+# --- Whole runs -----------------------------------------------------------------------------------
 
 setup = $(Q)CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' NO_INSTALL='$(NO_INSTALL)' \
 	sh test/check/setup.sh $(1)
@@ -328,7 +332,8 @@ kinds := gcc clang address thread valgrind
 check-all:
 	$(call setup,check-all)
 	+$(Q)failed=; for kind in $(kinds); do \
-		echo "=== check-$$kind"; $(submake) check-$$kind || failed="$$failed $$kind"; done; \
+		echo "=== check-$$kind"; \
+		$(submake) check-$$kind || failed="$$failed $$kind"; done; \
 		if [ -n "$$failed" ]; then echo "check-all: failed:$$failed"; exit 1; fi; \
 		echo 'check-all: passed: $(kinds)'
 
@@ -347,7 +352,7 @@ check-valgrind:
 
 .PHONY: check demo check-all $(patsubst %,check-%,$(kinds))
 
-# --- Install -----------------------------------------------------------------------------------------
+# --- Install --------------------------------------------------------------------------------------
 
 # moltctl as it is installed, without the way to the build folder in it.
 moltctl := $(if $(filter examples/moltctl.c,$(example_src)),$(BUILD)/install/moltctl)
@@ -368,8 +373,8 @@ put = $(Q)$(INSTALL) -d '$(DESTDIR)$(3)' && $(INSTALL) -m $(1) $(2) '$(DESTDIR)$
 put_library = $(call put,644,$(BUILD)/lib/$(1).a $(BUILD)/lib/$(1).so.$(VERSION),$(LIBDIR)) && \
 	ln -sf $(1).so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(1).so.$(SOVERSION)' && \
 	ln -sf $(1).so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/$(1).so'
-fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	-e 's|@VERSION@|$(VERSION)|'
+fill_in = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
 
 install: all
 	$(call put,644,$(headers_installed:%=include/molt/%),$(INCLUDEDIR)/molt)
@@ -408,5 +413,6 @@ help:
 #? make format         clang-format
 #? make clean
 #?
-#? Variables: PREFIX DESTDIR BINDIR LIBDIR INCLUDEDIR PKGCONFIGDIR, CC CXX CFLAGS CPPFLAGS LDFLAGS, BUILD=folder,
-#? V=1 (show commands), WERROR=1, SAN=address,undefined or thread, NO_INSTALL=1 (never install anything)
+#? Variables: PREFIX DESTDIR BINDIR LIBDIR INCLUDEDIR PKGCONFIGDIR, CC CXX CFLAGS CPPFLAGS LDFLAGS,
+#? BUILD=folder, V=1 (show commands), WERROR=1, SAN=address,undefined or thread,
+#? NO_INSTALL=1 (never install anything)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * <molt/molt.h> with its functions visible outside of the library, which is built with
- * -fvisibility=hidden. Files that define public functions include this before everything else; others
- * include <molt/molt.h> as a user does. The public header itself stays free of attributes and pragmas
- * because cffi and LuaJIT read it.
+ * -fvisibility=hidden. Files that define public functions include this before everything else;
+ * others include <molt/molt.h> as a user does. The public header itself stays free of attributes
+ * and pragmas because cffi and LuaJIT read it.
  */
 #ifndef MOLT_CORE_EXPORT_H
 #define MOLT_CORE_EXPORT_H

@@ -1,26 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Who may include whom. An arrow only ever points down the table; what points up or sideways fails, naming
-# file and line. A file belongs to the noun that its name begins with: engine_offer.c to engine.
+# Who may include whom. An arrow only ever points down the table; what points up or sideways fails,
+# naming file and line. A file belongs to the noun that its name begins with: engine_offer.c to
+# engine.
 set -eu
 
-# Each noun with all that it may rest on. record and export are plain data and the public header.
+# Each noun with all that it may rest on. identity and record are plain data, export is the public
+# header.
 table='
-sys:
-entry:
+identity:
 record:
 export:
-wire: entry
-inventory: entry
-handoff: inventory wire entry record
-channel: wire entry sys
-address: entry sys
-bind: address entry sys
-listen_fds: address entry sys
-rendezvous: record sys
-spawn: sys
-watch: channel wire entry sys
+sys: identity
+entry: identity
+wire: entry identity
+inventory: entry identity
+handoff: inventory wire entry identity record
+channel: wire entry sys identity
+address: entry sys identity
+bind: address entry sys identity
+listen_fds: address entry sys identity
+rendezvous: record sys identity
+spawn: sys identity
+watch: channel wire entry sys identity
 engine: *
 molt: engine export
 '

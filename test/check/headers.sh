@@ -3,8 +3,8 @@
 #
 # headers.sh HEADER...
 #
-# Each public header compiles alone and without a warning as C99, C11 and C++11, and what is left of it
-# after the preprocessor is what other languages' parsers read: plain declarations.
+# Each public header compiles alone and without a warning as C99, C11 and C++11, and what is left of
+# it after the preprocessor is what other languages' parsers read: plain declarations.
 set -eu
 
 cc=${CC:-cc} cxx=${CXX:-c++}

@@ -3,8 +3,8 @@
 #
 # install.sh, started by `make install-check`
 #
-# What `make install` puts there is what `make uninstall` takes away; and a program that knows nothing but
-# pkg-config compiles against it, shared and static, and runs.
+# What `make install` puts there is what `make uninstall` takes away; and a program that knows
+# nothing but pkg-config compiles against it, shared and static, and runs.
 set -eu
 
 make=${MAKE:-make} cc=${USER_CC:-cc} pkg_config=${PKG_CONFIG:-pkg-config}

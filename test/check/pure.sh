@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# pure.sh OBJECT: an object that makes no system call, looks at no clock and allocates nothing: beside the
-# library's own functions it may call only those that work on memory it has.
+# pure.sh OBJECT: an object that makes no system call, looks at no clock and allocates nothing:
+# beside the library's own functions it may call only those that work on memory it has.
 set -eu
 
 calls=$("${NM:-nm}" --undefined-only "$1" | awk '

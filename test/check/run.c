@@ -2,10 +2,10 @@
 /*
  * Runs one test program: run NAME SECONDS RESULT LOCK PROGRAM [ARGUMENT...]
  *
- * The program gets a session of its own and SECONDS; what it printed is printed in one piece when it has
- * ended. Whatever it started is adopted here when its parent dies, so that nothing outlives the test,
- * not even what made a session of its own. A test that leaves a process behind has failed.
- * The file RESULT gets the word "ok", or what went wrong.
+ * The program gets a session of its own and SECONDS; what it printed is printed in one piece when
+ * it has ended. Whatever it started is adopted here when its parent dies, so that nothing outlives
+ * the test, not even what made a session of its own. A test that leaves a process behind has
+ * failed. The file RESULT gets the word "ok", or what went wrong.
  */
 #include <dirent.h>
 #include <errno.h>

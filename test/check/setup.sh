@@ -4,8 +4,8 @@
 # setup.sh [--only-look] build|demo|test|check|check-all
 #
 # Looks whether what that target needs is there, and installs what is missing with apt, as root or
-# through sudo; says what. Without either, with --only-look or with NO_INSTALL=1 it prints the line to run
-# and fails.
+# through sudo; says what. Without either, with --only-look or with NO_INSTALL=1 it prints the line
+# to run and fails.
 # shellcheck disable=SC2086 # CC and CXX may be several words
 set -eu
 

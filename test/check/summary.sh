@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# summary.sh BUILD run/NAME...: after the tests, says how many programs ran and which failed. Fails if one
-# did, or if one has no result.
+# summary.sh BUILD run/NAME...: after the tests, says how many programs ran and which failed. Fails
+# if one did, or if one has no result.
 set -eu
 
 results=$1/test/results

@@ -3,8 +3,8 @@
 #
 # symbols.sh HEADER MAP LIBRARY
 #
-# The functions that the header declares, those that the version script lists, and those that the library
-# exports must be the same; names each that is not, and where it is missing.
+# The functions that the header declares, those that the version script lists, and those that the
+# library exports must be the same; names each that is not, and where it is missing.
 set -eu
 
 header=$1 map=$2 library=$3
