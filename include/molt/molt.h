@@ -2,28 +2,29 @@
 /*
  * libmolt: replace a running server by its next version while its clients notice nothing.
  *
- * A new process (the successor) finds the old one (the predecessor) through a socket file, inherits its
- * listening sockets and other descriptors over it, and takes over in one committed step. If anything
- * dies on the way, somebody always serves.
+ * A new process (the successor) finds the old one (the predecessor) through a socket file, inherits
+ * its listening sockets and other descriptors over it, and takes over in one committed step. If
+ * anything dies on the way, somebody always serves.
  *
  * The calls below stand in the order of a handle's life. What holds for all of them:
  *
- * Errors. A call that returns int returns 0 or a count or a descriptor, or a negative errno value; a
- * call that fails has changed nothing and left its outputs alone, and molt_error() says in a sentence
- * what failed, on what, and what to do. Three errors can come from every call on a handle and are not
- * repeated below: -EINVAL (an argument is NULL or out of range), -ENOMEM, and -EOWNERDEAD (this is a
- * forked child after molt_after_fork(): the handle refuses).
+ * Errors. A call that returns int returns 0 or a count or a descriptor, or a negative errno value;
+ * a call that fails has changed nothing and left its outputs alone, and molt_error() says in a
+ * sentence what failed, on what, and what to do. Three errors can come from every call on a handle
+ * and are not repeated below: -EINVAL (an argument is NULL or out of range), -ENOMEM, and
+ * -EOWNERDEAD (this is a forked child after molt_after_fork(): the handle refuses).
  *
- * Threads. One thread at a time per handle, but for the few calls marked "any thread": those only queue
- * a request and wake molt_fd(). Two handles in one process are independent of each other.
+ * Threads. One thread at a time per handle, but for the few calls marked "any thread": those only
+ * queue a request and wake molt_fd(). Two handles in one process are independent of each other.
  *
- * Descriptors. "offer": you keep it; the library keeps the number and checks before every send that it
- * still means the same file. "give": it is no longer yours. "take": it is now yours. "get": you may use
- * it, do not close it.
+ * Descriptors. "offer": you keep it; the library keeps the number and checks before every send that
+ * it still means the same file. "give": it is no longer yours. "take": it is now yours. "get": you
+ * may use it, do not close it.
  *
- * The library never prints, exits, forks on its own, starts a thread, installs a signal handler, changes
- * the environment or keeps a global. It never raises SIGPIPE. It never calls you, but for the log
- * function. Times are in milliseconds. Everything here is there since 0.1 unless it says otherwise.
+ * The library never prints, exits, forks on its own, starts a thread, installs a signal handler,
+ * changes the environment or keeps a global. It never raises SIGPIPE. It never calls you, but for
+ * the log function. Times are in milliseconds. Everything here is there since 0.1 unless it says
+ * otherwise.
  */
 #ifndef MOLT_MOLT_H
 #define MOLT_MOLT_H
@@ -41,34 +42,36 @@ struct molt;
 struct molt_event;
 struct molt_watch;
 
-/* --- The library ------------------------------------------------------------------------------- */
+/* --- The library ------------------------------------------------------------------------------ */
 
 /* The version of the library that is loaded, as "0.1.0". Valid for ever. */
 const char *molt_version(void);
 
-/* --- A handle: making one, and what it is told before it starts ---------------------------------- */
+/* --- A handle: making one, and what it is told before it starts ------------------------------- */
 
 /*
- * Makes a handle on the socket file `path`, which becomes absolute here; beside it stands the lock file,
- * `path` with ".lock" behind it. Nothing is opened yet. The directory must exist and only those who may
- * replace this server should be able to write to it. Paths longer than a sockaddr_un are fine.
+ * Makes a handle on the socket file `path`, which becomes absolute here; beside it stands the lock
+ * file, `path` with ".lock" behind it. Nothing is opened yet. The directory must exist and only
+ * those who may replace this server should be able to write to it. Paths longer than a sockaddr_un
+ * are fine.
  *
- * Returns the handle, which the caller frees with molt_free(), or NULL with errno set: EINVAL (path is
- * NULL, empty, or names a directory), ENAMETOOLONG (over PATH_MAX), ENOENT (no such directory), ENOMEM.
+ * Returns the handle, which the caller frees with molt_free(), or NULL with errno set: EINVAL (path
+ * is NULL, empty, or names a directory), ENAMETOOLONG (over PATH_MAX), ENOENT (no such directory),
+ * ENOMEM.
  */
 struct molt *molt_new(const char *path);
 
 /*
- * Ends a handle and closes everything that is the library's, the descriptors that molt_listen() gave
- * included. Offered descriptors stay yours. Freed in the middle of a handoff it looks to the other side
- * like this process's death, and the other side goes on. While this process serves and nobody follows,
- * call molt_drain() first if the socket file should go too. NULL is allowed.
+ * Ends a handle and closes everything that is the library's, the descriptors that molt_listen()
+ * gave included. Offered descriptors stay yours. Freed in the middle of a handoff it looks to the
+ * other side like this process's death, and the other side goes on. While this process serves and
+ * nobody follows, call molt_drain() first if the socket file should go too. NULL is allowed.
  */
 void molt_free(struct molt *m);
 
 /*
- * The sentence of the last failed call on this handle; "" before the first one. Valid until the next
- * call on the handle.
+ * The sentence of the last failed call on this handle; "" before the first one. Valid until the
+ * next call on the handle.
  */
 const char *molt_error(const struct molt *m);
 
@@ -82,41 +85,42 @@ typedef void molt_log_function(void *arg, int severity, const char *key, const c
 int molt_set_log(struct molt *m, molt_log_function *write, void *arg);
 
 /*
- * A word for this version ("v42", a commit), shown in status and log lines of both sides. At most 63
- * bytes. Errors: -E2BIG (longer).
+ * A word for this version ("v42", a commit), shown in status and log lines of both sides. At most
+ * 63 bytes. Errors: -E2BIG (longer).
  */
 int molt_set_label(struct molt *m, const char *label);
 
 /*
  * The application's compatibility number: what it inherits and offers has this shape. A predecessor
  * refuses a successor whose number is lower than its own, so that an old image started by mistake
- * changes nothing, unless that successor said molt_allow_downgrade(). Default 0. Before molt_connect();
- * afterwards -EBUSY.
+ * changes nothing, unless that successor said molt_allow_downgrade(). Default 0. Before
+ * molt_connect(); afterwards -EBUSY.
  */
 int molt_set_compatibility(struct molt *m, uint32_t number);
 int molt_allow_downgrade(struct molt *m);
 
 /*
- * For a server that starts with one identity and goes on with another (starts as root, drops to nobody):
- * the socket file gets `uid`, `gid` and `mode` (0600 unless set), the lock file the same owner and mode
- * 0600, or 0660 if a gid was named, because whoever may write it can seize the service. (uid_t)-1 and
- * (gid_t)-1 leave that part alone. Processes of `uid` are allowed as peers from then on. The directory
- * should be writable by the uid that the server ends with; otherwise the socket file is left behind when
- * the server stops, with a log line, and the next start replaces it. Before molt_connect(); afterwards
- * -EBUSY.
+ * For a server that starts with one identity and goes on with another (starts as root, drops to
+ * nobody): the socket file gets `uid`, `gid` and `mode` (0600 unless set), the lock file the same
+ * owner and mode 0600, or 0660 if a gid was named, because whoever may write it can seize the
+ * service. (uid_t)-1 and (gid_t)-1 leave that part alone. Processes of `uid` are allowed as peers
+ * from then on. The directory should be writable by the uid that the server ends with; otherwise
+ * the socket file is left behind when the server stops, with a log line, and the next start
+ * replaces it. Before molt_connect(); afterwards -EBUSY.
  */
 int molt_set_owner(struct molt *m, uid_t uid, gid_t gid, mode_t mode);
 
 /*
- * Allows processes of one more uid to be this one's predecessor or successor. Without it: our effective
- * uid, root, and the uid of molt_set_owner(). At most 16. Errors: -ENOSPC (the list is full).
+ * Allows processes of one more uid to be this one's predecessor or successor. Without it: our
+ * effective uid, root, and the uid of molt_set_owner(). At most 16. Errors: -ENOSPC (the list is
+ * full).
  */
 int molt_allow_uid(struct molt *m, uid_t uid);
 
 /*
  * How many descriptors this process is ready to receive. Default: the soft RLIMIT_NOFILE less the
- * highest open descriptor less a reserve of 32, at the moment it is asked. A predecessor with more to
- * hand over refuses, and says both numbers.
+ * highest open descriptor less a reserve of 32, at the moment it is asked. A predecessor with more
+ * to hand over refuses, and says both numbers.
  */
 int molt_set_room(struct molt *m, int descriptors);
 
@@ -128,72 +132,76 @@ int molt_set_room(struct molt *m, int descriptors);
 int molt_set_exclusive(struct molt *m, int on);
 
 /*
- * How long things may take. A value of 0 keeps its meaning as a time (no wait); what is too long for
- * you is yours to say. Errors: -EINVAL (no such deadline, or a negative time).
+ * How long things may take. A value of 0 keeps its meaning as a time (no wait); what is too long
+ * for you is yours to say. Errors: -EINVAL (no such deadline, or a negative time).
  */
 enum molt_deadline {
 	MOLT_DEADLINE_HELLO = 1, /* a connection to the socket file says who it is: 1 s */
-	MOLT_DEADLINE_START,     /* a start ends in its predecessor's offer, or as the first: 5 s */
-	MOLT_DEADLINE_READY,     /* predecessor: from the offer until a successor is ready: 60 s */
-	MOLT_DEADLINE_COMMIT,    /* both: from ready until the commit is written or has come: 5 s */
-	MOLT_DEADLINE_LOAD,      /* successor: from the commit until its host has late state: 5 s */
-	MOLT_DEADLINE_CONFIRM,   /* both: to own and hear of it; then the predecessor asks: 5 s */
-	MOLT_DEADLINE_DRAIN,     /* predecessor: until it cuts what it has of connections: 300 s */
-	MOLT_DEADLINE_PROBATION, /* predecessor: stays so long at least, to take over again: 0 */
-	MOLT_DEADLINE_TICK       /* how often a handoff looks at the record: 1 s, at least 1 */
+	MOLT_DEADLINE_START = 2, /* a start ends in its predecessor's offer, or as the first: 5 s */
+	MOLT_DEADLINE_READY = 3, /* predecessor: from the offer until a successor is ready: 60 s */
+	MOLT_DEADLINE_COMMIT =
+		4,              /* both: from ready until the commit is written or has come: 5 s */
+	MOLT_DEADLINE_LOAD = 5, /* successor: from the commit until its host has late state: 5 s */
+	MOLT_DEADLINE_CONFIRM = 6, /* both: to own and hear of it; then the predecessor asks: 5 s */
+	MOLT_DEADLINE_DRAIN = 7, /* predecessor: until it cuts what it has of connections: 300 s */
+	MOLT_DEADLINE_PROBATION =
+		8,             /* predecessor: stays so long at least, to take over again: 0 */
+	MOLT_DEADLINE_TICK = 9 /* how often a handoff looks at the record: 1 s, at least 1 */
 };
 int molt_set_deadline(struct molt *m, int deadline, int64_t milliseconds);
 
-/* --- Starting ------------------------------------------------------------------------------------ */
+/* --- Starting --------------------------------------------------------------------------------- */
 
 /*
  * Starts: finds the predecessor, or becomes the first. Returns at once; the event STARTED or FAILED
- * follows. LISTEN_FDS of systemd (sd_listen_fds(3)) is read here, if LISTEN_PID is this process. Call it
- * before dropping privileges. Errors: -EALREADY (called before), -ENOENT or -EACCES or -EROFS (the lock
- * file cannot be opened), -EMFILE, -ENFILE.
+ * follows. LISTEN_FDS of systemd (sd_listen_fds(3)) is read here, if LISTEN_PID is this process.
+ * Call it before dropping privileges. Errors: -EALREADY (called before), -ENOENT or -EACCES or
+ * -EROFS (the lock file cannot be opened), -EMFILE, -ENFILE.
  */
 int molt_connect(struct molt *m);
 
 /*
- * molt_connect(), and waits for its end. Returns 0 after STARTED, which is not queued then. After FAILED,
- * which is not queued either: -ECONNREFUSED (the predecessor refused; molt_error() repeats why),
- * -EACCES (the socket file may not be used, or the peer's uid is not allowed), -ETIMEDOUT (no answer
- * within the start deadline), -EPROTO (not a libmolt peer, or lock file and peer do not belong
- * together), or what molt_connect() returns. A handle that failed is of no further use: molt_free() it
- * and try with a new one, at once if you like.
+ * molt_connect(), and waits for its end. Returns 0 after STARTED, which is not queued then. After
+ * FAILED, which is not queued either: -ECONNREFUSED (the predecessor refused; molt_error() repeats
+ * why), -EACCES (the socket file may not be used, or the peer's uid is not allowed), -ETIMEDOUT (no
+ * answer within the start deadline), -EPROTO (not a libmolt peer, or lock file and peer do not
+ * belong together), or what molt_connect() returns. A handle that failed is of no further use:
+ * molt_free() it and try with a new one, at once if you like.
  */
 int molt_start(struct molt *m);
 
-/* --- What is handed over: named descriptors ------------------------------------------------------ */
+/* --- What is handed over: named descriptors --------------------------------------------------- */
 
 /*
  * The listening socket called `name` at `address`: inherited, or received from systemd, or freshly
- * bound. The descriptor is a get: the library's, non-blocking and close-on-exec, to be accepted from
- * between SERVE or RESUME and PAUSE, and the library closes it. It is bound and not listening until this
- * process serves, so a start that fails has changed nothing. Called again with the same arguments it
- * returns the same descriptor.
+ * bound. The descriptor is a get: the library's, non-blocking and close-on-exec, to be accepted
+ * from between SERVE or RESUME and PAUSE, and the library closes it. It is bound and not listening
+ * until this process serves, so a start that fails has changed nothing. Called again with the same
+ * arguments it returns the same descriptor.
  *
  * Addresses:
  *   tcp://127.0.0.1:8080   tcp://[::1]:8080   tcp://0.0.0.0:0
  *   udp://127.0.0.1:5353   unix:///run/app.sock   unix:@abstract
- * A port of 0 takes any inherited one, or one from the kernel. Options follow as a query,
+ * A port of 0 takes any inherited one, or one from the kernel. getsockname(2) tells the port; of a unix
+ * socket it may tell a name that it had for a moment. Options follow as a query,
  * tcp://[::]:80?backlog=512&v6only=1&sockets=4 :
- *   backlog=N    the accept queue's length, 1 to 65535; without it SOMAXCONN. Applied to inherited ones
+ *   backlog=N    the accept queue's length, 1 to 65535; without it SOMAXCONN. Applied to
+ *                inherited ones
  *   v6only=0|1   IPV6_V6ONLY of a fresh socket; a difference in an inherited one is only reported
- *   sockets=N    1 to 64; from 2 on an SO_REUSEPORT group. molt_listener_fd() has the others. What was
- *                inherited beyond N is kept and must be accepted from as well
+ *   sockets=N    1 to 64; from 2 on an SO_REUSEPORT group. molt_listener_fd() has the others.
+ *                What was inherited beyond N is kept and must be accepted from as well
  *   mode=OCTAL   the permissions of a fresh unix socket file
- * An inherited socket is used if its name and its recorded address are the ones asked for; one of the
- * same name and another address counts as not claimed, and the new address is bound.
+ * An inherited socket is used if its name and its recorded address are the ones asked for; one of
+ * the same name and another address counts as not claimed, and the new address is bound.
  *
  * In a process that serves already a fresh socket listens at once. Call it between molt_start() and
  * molt_ready(), or while serving. Errors: -EINVAL (address or option is malformed), -EADDRINUSE,
- * -EADDRNOTAVAIL, -EACCES and the others of bind(2), -EEXIST (the name is in use for another address or
- * by an offer), -EBUSY (between commit and outcome, or not started), -EMFILE.
+ * -EADDRNOTAVAIL, -EACCES and the others of bind(2), -EEXIST (the name is in use for another
+ * address or by an offer), -EBUSY (between commit and outcome, or not started), -EMFILE.
  */
 int molt_listen(struct molt *m, const char *name, const char *address);
 
-/* How many sockets the listener called `name` has; 0 if there is none. */
+/* How many sockets the listener called `name` has; 0 if there is none, or none any more after RETIRE. */
 int molt_listener_count(struct molt *m, const char *name);
 
 /* A get of member `index` (0 is what molt_listen() returned). Errors: -ENOENT. */
@@ -201,26 +209,26 @@ int molt_listener_fd(struct molt *m, const char *name, int index);
 
 /*
  * Takes the inherited descriptor called `name` (one from systemd if the predecessor had none; of a
- * group, one member a call): from now on it is yours, and claimed. Offer it again to hand it on in your
- * turn. Errors: -ENOENT (none, or no more), -EBUSY (not started).
+ * group, one member a call): from now on it is yours, and claimed. Offer it again to hand it on in
+ * your turn. Errors: -ENOENT (none, or no more), -EBUSY (not started).
  */
 int molt_take(struct molt *m, const char *name);
 
 /*
- * The same by socket type (SOCK_STREAM, SOCK_DGRAM) and local address, for servers that have no names.
- * A port of 0 matches any. Unix addresses match by their absolute path as it was offered.
+ * The same by socket type (SOCK_STREAM, SOCK_DGRAM) and local address, for servers that have no
+ * names. A port of 0 matches any. Unix addresses match by their absolute path as it was offered.
  */
 int molt_take_address(struct molt *m, int type, const struct sockaddr *address, socklen_t length);
 
 /*
- * Offers a descriptor that stays yours, under `name` (1 to 63 bytes of A-Z a-z 0-9 . _ -): a listener
- * that you bound, a sealed memfd with state, anything SCM_RIGHTS carries. Offering a second one under
- * one name makes a group. A listening unix socket hands on the duty to unlink its file. Withdraw it
- * before you close it; if you forget, the library sees that the number means another file and leaves
- * it out, with a log line. Offers after the successor got its inventory reach it with the commit.
- * Errors: -EBADF, -EEXIST (this descriptor is offered already), -ENOSPC (1024 entries), -EBUSY (between
- * commit and outcome, when it is too late: try again after DRAIN or RESUME), -EINVAL (epoll and io_uring
- * descriptors and non-names).
+ * Offers a descriptor that stays yours, under `name` (1 to 63 bytes of A-Z a-z 0-9 . _ -): a
+ * listener that you bound, a sealed memfd with state, anything SCM_RIGHTS carries. Offering a
+ * second one under one name makes a group. A listening unix socket hands on the duty to unlink its
+ * file. Withdraw it before you close it; if you forget, the library sees that the number means
+ * another file and leaves it out, with a log line. Offers after the successor got its inventory
+ * reach it with the commit. Errors: -EBADF, -EEXIST (this descriptor is offered already), -ENOSPC
+ * (1024 entries), -EBUSY (between commit and outcome, when it is too late: try again after DRAIN or
+ * RESUME), -EINVAL (epoll and io_uring descriptors and non-names).
  */
 int molt_offer(struct molt *m, const char *name, int fd);
 
@@ -228,38 +236,38 @@ int molt_offer(struct molt *m, const char *name, int fd);
 int molt_withdraw(struct molt *m, const char *name);
 
 /*
- * Names of what was inherited, claimed or not, from 0 to molt_inherited_count() less 1, in no particular
- * order; a group counts once a member. Valid until the next call that changes the inventory. Late
- * entries are there from LOAD on. NULL beyond the end.
+ * Names of what was inherited, claimed or not, from 0 to molt_inherited_count() less 1, in no
+ * particular order; a group counts once a member. Valid until the next call that changes the
+ * inventory. Late entries are there from LOAD on. NULL beyond the end.
  */
 int molt_inherited_count(struct molt *m);
 const char *molt_inherited_name(struct molt *m, int index);
 
-/* --- Running: any event loop --------------------------------------------------------------------- */
+/* --- Running: any event loop ------------------------------------------------------------------ */
 
 /*
- * The one descriptor to poll for reading, timers included, from molt_connect() to molt_free(). It is a
- * get, and never changes. Errors: -EBUSY (not connected yet).
+ * The one descriptor to poll for reading, timers included, from molt_connect() to molt_free(). It
+ * is a get, and never changes. Errors: -EBUSY (not connected yet).
  */
 int molt_fd(struct molt *m);
 
 /*
- * Does what is due, never blocks. Returns the number of events that wait for molt_next_event(). Calling
- * it when nothing is due is harmless.
+ * Does what is due, never blocks. Returns the number of events that wait for molt_next_event().
+ * Calling it when nothing is due is harmless.
  */
 int molt_dispatch(struct molt *m);
 
 /*
- * For a host that cannot poll a foreign descriptor: waits up to `milliseconds` (-1: for ever) until an
- * event waits, dispatching meanwhile. Returns the number of events that wait, 0 if none came. A signal
- * ends the wait early (-EINTR).
+ * For a host that cannot poll a foreign descriptor: waits up to `milliseconds` (-1: for ever) until
+ * an event waits, dispatching meanwhile. Returns the number of events that wait, 0 if none came. A
+ * signal ends the wait early (-EINTR).
  */
 int molt_wait(struct molt *m, int milliseconds);
 
 /*
- * Says that this process has loaded everything it can before it serves: asks the predecessor for the
- * commit, or starts to serve if this is the first. Returns at once; SERVE or FAILED follows. Errors:
- * -EBUSY (not started), -EALREADY (said before), -ECANCELED (this start has failed).
+ * Says that this process has loaded everything it can before it serves: asks the predecessor for
+ * the commit, or starts to serve if this is the first. Returns at once; SERVE or FAILED follows.
+ * Errors: -EBUSY (not started), -EALREADY (said before), -ECANCELED (this start has failed).
  */
 int molt_ready(struct molt *m);
 
@@ -270,71 +278,83 @@ int molt_ready(struct molt *m);
 struct molt_event *molt_next_event(struct molt *m);
 
 enum molt_event_type {
-	/* To a starting process. The inventory is there: listen, take, load, and say molt_ready(). */
+	/*
+	 * To a starting process. The inventory is there: listen, take, load, and say molt_ready().
+	 */
 	MOLT_STARTED = 1,
 	/*
-	 * To the new owner: start accepting. Reason: FIRST, COMMITTED or PREDECESSOR_DIED (then late
-	 * state is absent, and a stateful host recovers as after a crash). The entries are the listeners
-	 * that could not be made to listen, each with its error.
+	 * To the new owner: start accepting. Reason: FIRST, COMMITTED or PREDECESSOR_DIED (then
+	 * late state is absent, and a stateful host recovers as after a crash). The entries are the
+	 * listeners that could not be made to listen, each with its error.
 	 */
-	MOLT_SERVE,
+	MOLT_SERVE = 2,
 	/* To a successor: do not serve; another does, or may. molt_event_text() says why. */
-	MOLT_FAILED,
+	MOLT_FAILED = 3,
 	/*
-	 * To a successor: the commit is there, and the late entries with it, before it owns anything. It
-	 * goes on when this event has been acted on, or at molt_loaded() if molt_hold_load() was said.
+	 * To a successor: the commit is there, and the late entries with it, before it owns
+	 * anything. It goes on when this event has been acted on, or at molt_loaded() if
+	 * molt_hold_load() was said.
 	 */
-	MOLT_LOAD,
+	MOLT_LOAD = 4,
 	/*
-	 * To the predecessor: stop accepting and stop reading datagrams. The commit is sent when this event
-	 * has been acted on, or at molt_commit() if molt_hold_commit() was said.
+	 * To the predecessor: stop accepting and stop reading datagrams. The commit is sent when
+	 * this event has been acted on, or at molt_commit() if molt_hold_commit() was said.
 	 */
-	MOLT_PAUSE,
+	MOLT_PAUSE = 5,
 	/* To the predecessor: the successor serves. Finish the connections that are left. */
-	MOLT_DRAIN,
+	MOLT_DRAIN = 6,
 	/*
-	 * To the predecessor: it is the owner again, accept. Reason: UNTOUCHED (nobody has owned since), or
-	 * CHANGED. The entries are listeners that this process had given up: molt_listen() them again.
+	 * To the predecessor: it is the owner again, accept. Reason: UNTOUCHED (nobody has owned
+	 * since), or CHANGED. The entries are listeners that this process had given up:
+	 * molt_listen() them again.
 	 */
-	MOLT_RESUME,
+	MOLT_RESUME = 7,
 	/*
-	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop, accept until EAGAIN,
-	 * close it if you offered it; the library closes its own when this event has been acted on. Reason:
-	 * UNCLAIMED (the successor did not want it), RENOUNCED (this process gives up for good), LEAVING.
+	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop, accept until
+	 * EAGAIN, close it if you offered it; the library closes its own when this event has been
+	 * acted on. Reason: UNCLAIMED (the successor did not want it), RENOUNCED (this process
+	 * gives up for good), LEAVING.
 	 */
-	MOLT_RETIRE,
-	/* To who called molt_spawn(): molt_event_error() is exec's errno, or 0 and the text says how it ended. */
-	MOLT_SPAWN_FAILED,
-	/* To the predecessor: go. Reason: DONE (nothing is left), or DEADLINE (cut what is left). */
-	MOLT_LEAVE
+	MOLT_RETIRE = 8,
+	/*
+	 * To who called molt_spawn(): molt_event_error() is exec's errno, or 0 and the text says
+	 * how it ended.
+	 */
+	MOLT_SPAWN_FAILED = 9,
+	/*
+	 * To the predecessor: go. Reason: DONE (nothing is left), or DEADLINE (cut what is left).
+	 */
+	MOLT_LEAVE = 10
 };
 
 enum molt_reason {
 	MOLT_REASON_NONE = 0,
-	MOLT_REASON_FIRST,
-	MOLT_REASON_COMMITTED,
-	MOLT_REASON_PREDECESSOR_DIED,
-	MOLT_REASON_UNTOUCHED,
-	MOLT_REASON_CHANGED,
-	MOLT_REASON_UNCLAIMED,
-	MOLT_REASON_RENOUNCED,
-	MOLT_REASON_LEAVING,
-	MOLT_REASON_DONE,
-	MOLT_REASON_DEADLINE,
-	MOLT_REASON_REFUSED,  /* FAILED: the predecessor refused; the text repeats why */
-	MOLT_REASON_DENIED,   /* FAILED: permissions, or the peer's uid */
-	MOLT_REASON_TIMEOUT,  /* FAILED: a deadline passed; the text says which, and on whom */
-	MOLT_REASON_ABORTED,  /* FAILED: the predecessor took its offer back */
-	MOLT_REASON_DEPOSED,  /* FAILED: the record names somebody else */
-	MOLT_REASON_GIVEN_UP, /* FAILED: this process said molt_cancel() or molt_drain() */
-	MOLT_REASON_PROTOCOL, /* FAILED: the peer or the lock file is not what it should be */
-	MOLT_REASON_SYSTEM    /* FAILED: a system call failed; molt_event_error() is its errno */
+	MOLT_REASON_FIRST = 1,
+	MOLT_REASON_COMMITTED = 2,
+	MOLT_REASON_PREDECESSOR_DIED = 3,
+	MOLT_REASON_UNTOUCHED = 4,
+	MOLT_REASON_CHANGED = 5,
+	MOLT_REASON_UNCLAIMED = 6,
+	MOLT_REASON_RENOUNCED = 7,
+	MOLT_REASON_LEAVING = 8,
+	MOLT_REASON_DONE = 9,
+	MOLT_REASON_DEADLINE = 10,
+	MOLT_REASON_REFUSED = 11,  /* FAILED: the predecessor refused; the text repeats why */
+	MOLT_REASON_DENIED = 12,   /* FAILED: permissions, or the peer's uid */
+	MOLT_REASON_TIMEOUT = 13,  /* FAILED: a deadline passed; the text says which, and on whom */
+	MOLT_REASON_ABORTED = 14,  /* FAILED: the predecessor took its offer back */
+	MOLT_REASON_DEPOSED = 15,  /* FAILED: the record names somebody else */
+	MOLT_REASON_GIVEN_UP = 16, /* FAILED: this process said molt_cancel() or molt_drain() */
+	MOLT_REASON_PROTOCOL = 17, /* FAILED: the peer or the lock file is not what it should be */
+	MOLT_REASON_SYSTEM = 18 /* FAILED: a system call failed; molt_event_error() is its errno */
 };
 
 int molt_event_type(const struct molt_event *event);
 int molt_event_reason(const struct molt_event *event);
 
-/* The same as words: "SERVE", "committed". For log lines. Valid for ever; "?" for a number unknown. */
+/*
+ * The same as words: "SERVE", "committed". For log lines. Valid for ever; "?" for a number unknown.
+ */
 const char *molt_event_type_name(int type);
 const char *molt_reason_name(int reason);
 
@@ -352,34 +372,36 @@ int molt_event_entry_count(const struct molt_event *event);
 const char *molt_event_entry_name(const struct molt_event *event, int index);
 int molt_event_entry_error(const struct molt_event *event, int index);
 
-/* --- During a handoff ---------------------------------------------------------------------------- */
+/* --- During a handoff ------------------------------------------------------------------------- */
 
 /*
- * Predecessor with threads or late state: from now on the commit waits for molt_commit(), which the host
- * says after PAUSE, when all is quiet and the late entries are offered. molt_commit(): any thread.
- * Errors: -EBUSY (hold: the event PAUSE is out already); -EPROTO (commit: no PAUSE waits for it).
+ * Predecessor with threads or late state: from now on the commit waits for molt_commit(), which the
+ * host says after PAUSE, when all is quiet and the late entries are offered. molt_commit(): any
+ * thread. Errors: -EBUSY (hold: the event PAUSE is out already); -EPROTO (commit: no PAUSE waits
+ * for it).
  */
 int molt_hold_commit(struct molt *m);
 int molt_commit(struct molt *m);
 
 /*
- * Successor with late state: from now on owning waits for molt_loaded(), which the host says after LOAD
- * when it has read the late entries. Errors: -EBUSY (hold: LOAD is out already); -EPROTO (loaded: no LOAD
- * waits for it).
+ * Successor with late state: from now on owning waits for molt_loaded(), which the host says after
+ * LOAD when it has read the late entries. Errors: -EBUSY (hold: LOAD is out already); -EPROTO
+ * (loaded: no LOAD waits for it).
  */
 int molt_hold_load(struct molt *m);
 int molt_loaded(struct molt *m);
 
 /*
- * "Still working": starts the ready, commit or load deadline anew, on both sides, up to ten times its
- * length in all. Any thread. Harmless at any other time.
+ * "Still working": starts the ready, commit or load deadline anew, on both sides, up to ten times
+ * its length in all. Any thread. Harmless at any other time.
  */
 int molt_progress(struct molt *m);
 
 /*
- * Gives up the handoff under way. A predecessor serves on (RESUME follows if it had been told to pause),
- * its successor FAILs. A successor, before it owns, FAILs with MOLT_REASON_GIVEN_UP and the predecessor
- * goes on. Errors: -ENOENT (no handoff is under way), -EALREADY (too late: the commit is written).
+ * Gives up the handoff under way. A predecessor serves on (RESUME follows if it had been told to
+ * pause), its successor FAILs. A successor, before it owns, FAILs with MOLT_REASON_GIVEN_UP and the
+ * predecessor goes on. Errors: -ENOENT (no handoff is under way), -EALREADY (too late: the commit
+ * is written).
  */
 int molt_cancel(struct molt *m);
 
@@ -390,37 +412,41 @@ int molt_cancel(struct molt *m);
 int molt_refuse(struct molt *m, const char *why);
 
 /*
- * How many connections this process still has. While draining, LEAVE comes at 0. A host that has never
- * called it is asked to leave at the drain deadline only, because the library cannot know. Any thread.
+ * How many connections this process still has. While draining, LEAVE comes at 0. A host that has
+ * never called it is asked to leave at the drain deadline only, because the library cannot know.
+ * Any thread.
  */
 int molt_set_remaining(struct molt *m, int64_t connections);
 
 /*
- * Stops on purpose (SIGTERM): without a successor the socket file goes, RETIRE comes for every listener,
- * and LEAVE when nothing remains. With one under way the service is handed over first. In a process that
- * does not serve yet the start fails. A second call gives up the handoff and stops. Errors: -EALREADY
- * (stopping already, and nothing to hurry).
+ * Stops on purpose (SIGTERM): without a successor the socket file goes, RETIRE comes for every
+ * listener, and LEAVE when nothing remains. With one under way the service is handed over first. In
+ * a process that does not serve yet the start fails. A second call gives up the handoff and stops.
+ * Errors: -EALREADY (stopping already, and nothing to hurry).
  */
 int molt_drain(struct molt *m);
 
-/* --- Starting a successor ------------------------------------------------------------------------- */
+/* --- Starting a successor --------------------------------------------------------------------- */
 
 /*
- * Starts a process as the successor: argv[0] by its path now (so a new binary at that path is found;
- * without a slash by PATH), `envp` or this process's environment if NULL, LISTEN_* and NOTIFY_SOCKET
- * left out, default signals, empty mask, standard descriptors only. Watches it within molt_fd() and reaps
- * that child only. Returns its pid; SPAWN_FAILED follows if exec fails, or if the child ends before it
- * serves. Errors: -ENOENT, -EACCES (argv[0] cannot be run), -EAGAIN, -EBUSY (one that was spawned has not
- * come to serve yet).
+ * Starts a process as the successor: argv[0] by its path now (so a new binary at that path is
+ * found; without a slash by PATH), `envp` or this process's environment if NULL, LISTEN_* and
+ * NOTIFY_SOCKET left out, default signals, empty mask, standard descriptors only. Watches it within
+ * molt_fd() and reaps that child only. Returns its pid; SPAWN_FAILED follows if exec fails, or if
+ * the child ends before it serves. Errors: -ENOENT, -EACCES (argv[0] cannot be run), -EAGAIN,
+ * -EBUSY (one that was spawned has not come to serve yet).
  */
 pid_t molt_spawn(struct molt *m, char *const argv[], char *const envp[]);
 
-/* --- Questions ------------------------------------------------------------------------------------- */
+/* --- Questions -------------------------------------------------------------------------------- */
 
-/* 1 for the first process, one more for each successor that became owner. 0: not known yet. */
+/* 1 for the first process, one more for each successor that became owner; known from STARTED on, 0 before. */
 int64_t molt_generation(const struct molt *m);
 
-/* Where this process is: "starting", "warming", "serving", "draining" … (listed in the README). For ever. */
+/*
+ * Where this process is: "starting", "warming", "serving", "draining" … (listed in the README). For
+ * ever.
+ */
 const char *molt_state_name(const struct molt *m);
 
 /* 1 if this process holds the service now, or 0. */
@@ -433,26 +459,26 @@ int molt_is_owner(const struct molt *m);
 int molt_retired(const struct molt *m);
 
 /*
- * One line for the host's own status page. Writes at most `size` bytes with the final NUL and returns
- * the length that it would have had, as snprintf(3).
+ * One line for the host's own status page. Writes at most `size` bytes with the final NUL and
+ * returns the length that it would have had, as snprintf(3).
  */
 int molt_describe(struct molt *m, char *line, size_t size);
 
 /*
- * To be called first in every forked child that neither execs nor goes on as this server in its parent's
- * place (a worker, a background saver). Closes what is the library's own (only closes), so that the
- * child does not keep the parent's locks; what molt_listen() gave stays open for the child to accept
- * from. Afterwards the handle refuses everything but molt_free(). A handle needs nothing to survive a
- * fork whose parent leaves (daemon(3)).
+ * To be called first in every forked child that neither execs nor goes on as this server in its
+ * parent's place (a worker, a background saver). Closes what is the library's own (only closes), so
+ * that the child does not keep the parent's locks; what molt_listen() gave stays open for the child
+ * to accept from. Afterwards the handle refuses everything but molt_free(). A handle needs nothing
+ * to survive a fork whose parent leaves (daemon(3)).
  */
 int molt_after_fork(struct molt *m);
 
-/* --- From outside ---------------------------------------------------------------------------------- */
+/* --- From outside ----------------------------------------------------------------------------- */
 
 /*
- * Asks the process that serves on the socket file `path` for its status, as JSON (keys in the README).
- * Returns a handle on the connection, or NULL with errno set: ENOENT or ECONNREFUSED (nobody serves),
- * EAGAIN (its queue is full), EACCES. Needs a uid that the server allows.
+ * Asks the process that serves on the socket file `path` for its status, as JSON (keys in the
+ * README). Returns a handle on the connection, or NULL with errno set: ENOENT or ECONNREFUSED
+ * (nobody serves), EAGAIN (its queue is full), EACCES. Needs a uid that the server allows.
  */
 struct molt_watch *molt_watch_new(const char *path);
 void molt_watch_free(struct molt_watch *w);
@@ -461,10 +487,11 @@ void molt_watch_free(struct molt_watch *w);
 int molt_watch_fd(const struct molt_watch *w);
 
 /*
- * The next status: the first one at once, others as it changes. Waits up to `milliseconds`. Writes at most
- * `size` bytes with the final NUL and returns the length of the whole. Errors: -ETIMEDOUT, -EPIPE (that
- * process is gone: look for the next owner with a new watch), -ENOSPC (size is too small; the status is
- * kept for another try), -EPROTO, -EACCES (refused).
+ * The next status: the first one at once, others as it changes, until that process has left: from
+ * "draining" on, who serves is to be asked with a new watch. Waits up to `milliseconds`. Writes
+ * at most `size` bytes with the final NUL and returns the length of the whole. Errors: -ETIMEDOUT,
+ * -EPIPE (that process is gone: look for the next owner with a new watch), -ENOSPC (size is too
+ * small; the status is kept for another try), -EPROTO, -EACCES (refused).
  */
 int molt_watch_next(struct molt_watch *w, int milliseconds, char *json, size_t size);
 
