@@ -6,15 +6,16 @@
  *
  * One table serves both roles of a process. The life of an entry:
  *
- *   as successor    INHERITED --claim--> HELD             molt_listen(): stays the library's
- *                             --take---> TAKEN            molt_take(): the host's; here only its name is left
+ *   as successor    INHERITED --claim--> HELD     molt_listen(): stays the library's
+ *                             --take---> TAKEN    molt_take(): the host's; only its name stays
  *                   FAILED: close all that next_to_close_failed() names.
  *                   SERVE:  close all that next_to_close_unclaimed() names.
- *   while serving   HELD   the library's: from molt_listen(). It closes them
- *                   LENT   offered: the host's, or the rendezvous's (LIFE, PATH). Never closed because of this table
- *   as predecessor  HELD --sent--> HELD_SENT --claimed--> HELD_CLAIMED          (and LENT likewise)
- *                   not claimed, or renounced, or leaving: --retiring--> HELD_RETIRING --retired-->
- *                   HELD_RETIRED end_handoff(): all that is not retired is HELD or LENT again
+ *   while serving   HELD    from molt_listen(): the library closes it
+ *                   LENT    offered: the host's, or (LIFE, PATH) the rendezvous's to close
+ *   as predecessor  HELD --sent--> HELD_SENT --claimed--> HELD_CLAIMED      (and LENT likewise)
+ *                   not claimed, or renounced, or leaving:
+ *                        --retiring--> HELD_RETIRING --retired--> HELD_RETIRED
+ *                   end_handoff(): all that was sent or claimed is HELD or LENT again
  *
  * RETIRED ones have no descriptor any more: they are only remembered, so that RESUME can say what
  * must be bound again. Slots are numbers from 0; a slot keeps its number as long as its entry
@@ -73,25 +74,24 @@ struct inventory {
 
 void molt__inventory_init(struct inventory *inv);
 
-/*
- * Frees the table. Closes nothing: ask next_to_close_failed() first, if something is to be closed.
- */
+/* Frees the table and closes nothing: ask next_to_close_failed() first, if that is to be. */
 void molt__inventory_clear(struct inventory *inv);
 
 /* --- Putting in, taking out --- */
 
 /*
- * From an OFFER: INHERITED, with e->fd, and e->id as its number there. Returns the slot, or -EEXIST
- * (that number, or that name and index, is there already), -EINVAL (no number, no name), -ENOSPC,
- * -ENOMEM.
+ * From an OFFER: INHERITED, with e->fd, and e->id as its number there. An entry that has come late
+ * takes the place of an unclaimed one with its name and index: *ret_replaced is that one's
+ * descriptor, to be closed, otherwise -1. Returns the slot, or -EEXIST (that number has come
+ * before), -EINVAL (no number, no name, no descriptor), -ENOSPC, -ENOMEM.
  */
-int molt__inventory_inherit(struct inventory *inv, const struct entry *e);
+int molt__inventory_inherit(struct inventory *inv, const struct entry *e, int *ret_replaced);
 
 /*
  * A listener that the library bound: HELD; or a descriptor that somebody offers: LENT. The index is
- * given here: the lowest that is free under that name. A RETIRED entry of the same name gives way
- * to it. Returns the slot, or -EEXIST (this descriptor is in the table), -EINVAL (no name),
- * -ENOSPC, -ENOMEM.
+ * given here: the lowest that is free under that name. Returns the slot, or -EEXIST (this
+ * descriptor is in the table, or the name is in use in the other way), -EINVAL (no name, no
+ * descriptor), -ENOSPC, -ENOMEM.
  */
 int molt__inventory_hold(struct inventory *inv, const struct entry *e);
 int molt__inventory_lend(struct inventory *inv, const struct entry *e);
@@ -99,30 +99,22 @@ int molt__inventory_lend(struct inventory *inv, const struct entry *e);
 /* The entry is no longer there; what becomes of its descriptor is the caller's business. */
 void molt__inventory_remove(struct inventory *inv, int slot);
 
-/* INHERITED -> HELD. The backlog is the one asked for now; 0 leaves it. */
-void molt__inventory_claim(struct inventory *inv, int slot, int backlog);
+/* INHERITED -> HELD, with the lowest free index: members of a group are counted without gaps. */
+void molt__inventory_claim(struct inventory *inv, int slot);
 
 /* INHERITED -> TAKEN. Returns the descriptor, which is the caller's now. */
 int molt__inventory_take(struct inventory *inv, int slot);
 
-/*
- * INHERITED -> LENT, for LIFE and PATH: claimed, and from now on the rendezvous's. Returns the
- * descriptor.
- */
+/* INHERITED -> LENT, for LIFE and PATH: claimed, and the rendezvous's. Returns the descriptor. */
 int molt__inventory_borrow(struct inventory *inv, int slot);
 
-/*
- * --- Finding. A slot, or INVENTORY_NONE; `after` is INVENTORY_NONE at first, then the last answer
- * ---
- */
+/* --- Finding: a slot, or INVENTORY_NONE. `after` is that at first, then the last answer --- */
 
 /* Never NULL for a slot that some call here has just named. */
 struct entry *molt__inventory_entry(const struct inventory *inv, int slot);
 enum inventory_status molt__inventory_status(const struct inventory *inv, int slot);
 
-/*
- * Statuses are asked for as a set: INVENTORY_SET(INVENTORY_HELD) | INVENTORY_SET(INVENTORY_LENT).
- */
+/* Statuses are asked for as a set: INVENTORY_SET(INVENTORY_HELD) | INVENTORY_SET(…). */
 #define INVENTORY_SET(status) (1u << (status))
 #define INVENTORY_ANY_HELD                                                                         \
 	(INVENTORY_SET(INVENTORY_HELD) | INVENTORY_SET(INVENTORY_HELD_SENT) |                      \
@@ -161,10 +153,7 @@ const char *molt__inventory_inherited_name(const struct inventory *inv, int nth)
 
 /* --- As successor --- */
 
-/*
- * Writes the received numbers of all that is claimed (HELD, TAKEN, LENT) and returns how many; at
- * most max.
- */
+/* Writes the received numbers of all that is claimed; returns how many, at most max. */
 size_t molt__inventory_claimed_ids(const struct inventory *inv, uint32_t *ids, size_t max);
 
 /* After SERVE: INHERITED ones, to be closed, then molt__inventory_remove(). */

@@ -108,12 +108,11 @@ struct offer {
 	uint64_t generation; /* of the highest ever owner */
 	int32_t pid;
 	uint32_t sequence; /* 1, 2, 3 … through one handoff, late ones too: TAKEN names it */
-	bool last;        /* of the inventory, or of the late entries */
-	bool late;        /* belongs to the COMMIT that follows */
+	bool last;         /* of the inventory, or of the late entries */
+	bool late;         /* belongs to the COMMIT that follows */
 	struct offer_deadlines deadlines;
 	char label[WIRE_LABEL_MAX + 1];
-	struct entry *
-		entries; /* of each: name, kind, index, id, backlog, v6only, address, path, netns */
+	struct entry *entries; /* of each travels all but fd and file */
 	size_t count;
 };
 

@@ -23,7 +23,7 @@ enum field_type {
 };
 
 enum field_presence {
-	FIELD_MUST, /* always written, and missing is an error */
+	FIELD_MUST,    /* always written, and missing is an error */
 	FIELD_MAY,     /* left out while unknown (INTEGER: `absent`; others: 0), and so read */
 	FIELD_LENIENT, /* FIELD_WORD: as MUST, and a word that is not known reads as 0 */
 };
