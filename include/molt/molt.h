@@ -182,8 +182,8 @@ int molt_start(struct molt *m);
  * Addresses:
  *   tcp://127.0.0.1:8080   tcp://[::1]:8080   tcp://0.0.0.0:0
  *   udp://127.0.0.1:5353   unix:///run/app.sock   unix:@abstract
- * A port of 0 takes any inherited one, or one from the kernel. getsockname(2) tells the port; of a unix
- * socket it may tell a name that it had for a moment. Options follow as a query,
+ * A port of 0 takes any inherited one, or one from the kernel. getsockname(2) tells the port; of a
+ * unix socket it may tell a name that it had for a moment. Options follow as a query,
  * tcp://[::]:80?backlog=512&v6only=1&sockets=4 :
  *   backlog=N    the accept queue's length, 1 to 65535; without it SOMAXCONN. Applied to
  *                inherited ones
@@ -201,7 +201,7 @@ int molt_start(struct molt *m);
  */
 int molt_listen(struct molt *m, const char *name, const char *address);
 
-/* How many sockets the listener called `name` has; 0 if there is none, or none any more after RETIRE. */
+/* How many sockets the listener called `name` has; 0 if there is none, or none after RETIRE. */
 int molt_listener_count(struct molt *m, const char *name);
 
 /* A get of member `index` (0 is what molt_listen() returned). Errors: -ENOENT. */
@@ -440,7 +440,10 @@ pid_t molt_spawn(struct molt *m, char *const argv[], char *const envp[]);
 
 /* --- Questions -------------------------------------------------------------------------------- */
 
-/* 1 for the first process, one more for each successor that became owner; known from STARTED on, 0 before. */
+/*
+ * 1 for the first process, one more for each successor that became owner; known from STARTED on, 0
+ * before.
+ */
 int64_t molt_generation(const struct molt *m);
 
 /*
