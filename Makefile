@@ -248,7 +248,7 @@ $(public_runs): run/%: $(BUILD)/test/% $(runner) $(call programs,$(example_src))
 	$(call run,$*,test/$*.c,$(BUILD)/test/$*)
 
 $(explore_runs): $(explorer) $(runner) | no-results
-	$(call run,explore,test/explore/explore.c,$(explorer))
+	$(call run,explore,$(firstword $(filter %/explore.c,$(explore_src)) $(explore_src)),$(explorer))
 
 # A rules.mk may add tests: `test_runs += run/NAME`, `run/NAME: PROGRAM $(runner) | no-results`, and
 # `$(call run,NAME,SOURCE,PROGRAM)` for a recipe.
