@@ -6,7 +6,8 @@
 # Runs one test program by the runner. What its source says in lines of these forms counts:
 #     /* time limit: 60 s */          instead of 120 s; times SLOWNESS in builds that are slower
 #     /* not under WORD: reason */    WORD is valgrind, or what SAN= has (address, thread)
-# The result goes to BUILD/test/results/NAME.
+# A program that can do without some of its tests there skips them by itself: it finds those words in
+# MOLT_SAN and MOLT_UNDER. The result goes to BUILD/test/results/NAME.
 set -eu
 
 build=$1 slowness=$2 name=$3 source=$4
