@@ -6,6 +6,7 @@
 #ifndef MOLT_CORE_ADDRESS_H
 #define MOLT_CORE_ADDRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -57,10 +58,17 @@ int molt__address_from_sockaddr(int type, const struct sockaddr *sa, socklen_t l
 				struct address_record *ret);
 
 /*
- * What an offered descriptor is: kind, address (a unix path is what it was bound to and not always
- * where it is), v6only, file, path (of a unix socket file that is this socket's), netns; e->fd is
- * set. 0, or -EBADF; -EINVAL: an epoll or io_uring descriptor, which cannot be handed over (`why`
- * says so, ADDRESS_WHY_MAX + 1 bytes).
+ * Sets a unix path: absolute, no directory, and of all the ways to write it with doubled slashes
+ * and single dots the shortest. -EINVAL.
+ */
+int molt__address_clean_path(const char *path, size_t len, struct address_record *r);
+
+/*
+ * What an offered descriptor is: fills *e but for its name. STREAM and DATAGRAM are bound sockets
+ * that are not connected; everything else is a FILE. A unix path is the one that it was bound to,
+ * which is not where it is now if it was renamed since: a socket that came from a predecessor keeps
+ * what its entry said. -EBADF; -EINVAL: an epoll or io_uring descriptor, which cannot be handed
+ * over (`why` says so, ADDRESS_WHY_MAX + 1 bytes).
  */
 int molt__address_of_descriptor(int fd, struct entry *e, char *why);
 
@@ -74,6 +82,6 @@ int molt__address_of_socket(int fd, struct address_record *ret);
  * Is `fd` still the descriptor that the entry was made of? Device and inode. False for one that is
  * closed.
  */
-int molt__address_still(const struct entry *e);
+bool molt__address_still(const struct entry *e);
 
 #endif
