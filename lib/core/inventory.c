@@ -322,20 +322,6 @@ molt__inventory_find_fd(const struct inventory *inv, int fd)
 }
 
 int
-molt__inventory_find_file(const struct inventory *inv, unsigned statuses,
-			  const struct file_identity *file)
-{
-	int i = INVENTORY_NONE;
-
-	while ((i = next_visible(inv, i, statuses)) != INVENTORY_NONE) {
-		const struct file_identity *f = &inv->slots[i].entry.file;
-		if (f->dev == file->dev && f->ino == file->ino)
-			break;
-	}
-	return i;
-}
-
-int
 molt__inventory_count(const struct inventory *inv, unsigned statuses)
 {
 	int count = 0;

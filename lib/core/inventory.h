@@ -144,10 +144,6 @@ int molt__inventory_find_kind(const struct inventory *inv, unsigned statuses, en
 /* The one that has this descriptor, retired and taken ones not. */
 int molt__inventory_find_fd(const struct inventory *inv, int fd);
 
-/* The one that is this open file: what a host took and now offers is recognised by it. */
-int molt__inventory_find_file(const struct inventory *inv, unsigned statuses,
-			      const struct file_identity *file);
-
 /* How many have one of these statuses, reserved ones not. */
 int molt__inventory_count(const struct inventory *inv, unsigned statuses);
 

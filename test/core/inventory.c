@@ -324,7 +324,6 @@ finding(void **state)
 	int second = inherit(&inv, "a", 0, 2, 11);
 	inherit(&inv, "a", 2, 3, 14);
 	e.address = (struct address_record){ AF_INET, SOCK_STREAM, "0.0.0.0:80" };
-	e.file = (struct file_identity){ 7, 8 };
 	int held = molt__inventory_hold(&inv, &e);
 	int path = lend(&inv, "a", ENTRY_PATH, 13);
 	/* By name in the order of their indexes, and never a reserved one. */
@@ -346,12 +345,6 @@ finding(void **state)
 	assert_int_equal(molt__inventory_find_kind(&inv, ANY, ENTRY_PATH), path);
 	assert_int_equal(molt__inventory_find_kind(&inv, ANY, ENTRY_LIFE), INVENTORY_NONE);
 	assert_int_equal(molt__inventory_find_fd(&inv, 12), held);
-	assert_int_equal(molt__inventory_find_file(&inv, ANY, &(struct file_identity){ 7, 8 }),
-			 held);
-	assert_int_equal(molt__inventory_find_file(&inv, ANY, &(struct file_identity){ 8, 8 }),
-			 INVENTORY_NONE);
-	assert_int_equal(molt__inventory_find_file(&inv, ANY, &(struct file_identity){ 7, 7 }),
-			 INVENTORY_NONE);
 	assert_int_equal(molt__inventory_count(&inv, INVENTORY_SET(INVENTORY_INHERITED)), 3);
 	assert_int_equal(molt__inventory_count(&inv, INVENTORY_ANY_LENT), 0);
 	molt__inventory_clear(&inv);
