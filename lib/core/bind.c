@@ -141,15 +141,8 @@ read_v6only(int fd)
 }
 
 static int
-bind_socket(int fd, const struct address *a, struct entry *e, struct bind_pending *pending)
+describe(int fd, const struct address *a, struct entry *e)
 {
-	int error = set_options(fd, a);
-
-	if (error)
-		return error;
-	error = a->record.text[0] == '/' ? bind_unix_path(fd, a, e, pending) : bind_other(fd, a, e);
-	if (error)
-		return error;
 	e->fd = fd;
 	e->kind = molt__address_kind(&a->record);
 	e->backlog = a->backlog;
@@ -157,6 +150,17 @@ bind_socket(int fd, const struct address *a, struct entry *e, struct bind_pendin
 		e->v6only = read_v6only(fd);
 	molt__sys_netns_cookie(fd, &e->netns);
 	return molt__sys_identify(fd, &e->file);
+}
+
+static int
+bind_socket(int fd, const struct address *a, struct entry *e, struct bind_pending *pending)
+{
+	int error = set_options(fd, a);
+
+	if (error)
+		return error;
+	error = a->record.text[0] == '/' ? bind_unix_path(fd, a, e, pending) : bind_other(fd, a, e);
+	return error ? error : describe(fd, a, e);
 }
 
 int
@@ -178,6 +182,39 @@ molt__bind_fresh(const struct address *a, struct entry *ret, struct bind_pending
 	*ret = e;
 	*ret_pending = pending;
 	return 0;
+}
+
+int
+molt__bind_prepare(const struct address *a, struct entry *ret)
+{
+	struct entry e;
+	int fd = molt__sys_open_socket(a->record.family, a->record.type, 0);
+
+	if (fd < 0)
+		return fd;
+	molt__entry_init(&e);
+	int error = set_options(fd, a);
+	if (!error)
+		error = describe(fd, a, &e);
+	if (error) {
+		molt__sys_close(fd);
+		return error;
+	}
+	e.address = a->record;
+	*ret = e;
+	return 0;
+}
+
+int
+molt__bind_join(const struct entry *e)
+{
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int error = molt__address_sockaddr(&e->address, &sa, &len);
+
+	if (error)
+		return error;
+	return bind(e->fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
 }
 
 /* --- Entering and leaving service --- */

@@ -29,6 +29,14 @@ struct bind_pending {
  */
 int molt__bind_fresh(const struct address *a, struct entry *ret, struct bind_pending *ret_pending);
 
+/*
+ * A datagram socket receives from the moment it is bound. One that is to join a group while its
+ * process does not serve yet is therefore only made, for an address whose port is known, and bound
+ * later. Errors: those of socket(2); those of bind(2).
+ */
+int molt__bind_prepare(const struct address *a, struct entry *ret);
+int molt__bind_join(const struct entry *e);
+
 /* Lets further sockets join the group of one that was bound alone: SO_REUSEPORT. */
 int molt__bind_allow_group(int fd);
 

@@ -48,40 +48,38 @@ molt__listeners_check_changeable(struct molt *m, const char *name)
 		name);
 }
 
-/* --- Temporary names ------------------------------------------------------------------------------ */
+/* --- What waits for service ------------------------------------------------------------------ */
 
-struct unpublished *
-molt__listeners_find_unpublished(const struct molt *m, int slot)
+struct unfinished *
+molt__listeners_find_unfinished(const struct molt *m, int slot)
 {
-	for (int i = 0; i < m->unpublished_count; i++)
-		if (m->unpublished[i].slot == slot)
-			return &m->unpublished[i];
+	for (int i = 0; i < m->unfinished_count; i++)
+		if (m->unfinished[i].slot == slot)
+			return &m->unfinished[i];
 	return NULL;
 }
 
 static void
-forget_unpublished(struct molt *m, struct unpublished *u)
+forget_unfinished(struct molt *m, struct unfinished *u)
 {
-	*u = m->unpublished[--m->unpublished_count];
-	if (m->unpublished_count > 0)
+	*u = m->unfinished[--m->unfinished_count];
+	if (m->unfinished_count > 0)
 		return;
-	free(m->unpublished);
-	m->unpublished = NULL;
+	free(m->unfinished);
+	m->unfinished = NULL;
 }
 
 int
-molt__listeners_set_unpublished(struct molt *m, int slot, const struct bind_pending *pending)
+molt__listeners_set_unfinished(struct molt *m, int slot, const struct bind_pending *pending)
 {
-	size_t size = ((size_t)m->unpublished_count + 1) * sizeof(*m->unpublished);
-	struct unpublished *table;
+	size_t size = ((size_t)m->unfinished_count + 1) * sizeof(*m->unfinished);
+	struct unfinished *table;
 
-	if (pending->temporary[0] == '\0')
-		return 0;
-	table = realloc(m->unpublished, size);
+	table = realloc(m->unfinished, size);
 	if (table == NULL)
 		return -ENOMEM;
-	m->unpublished = table;
-	table[m->unpublished_count++] = (struct unpublished){ .slot = slot, .pending = *pending };
+	m->unfinished = table;
+	table[m->unfinished_count++] = (struct unfinished){ .slot = slot, .pending = *pending };
 	return 0;
 }
 
@@ -91,13 +89,13 @@ molt__listeners_set_unpublished(struct molt *m, int slot, const struct bind_pend
 void
 molt__listeners_discard(struct molt *m, int slot)
 {
-	struct unpublished *u = molt__listeners_find_unpublished(m, slot);
+	struct unfinished *u = molt__listeners_find_unfinished(m, slot);
 
 	if (u == NULL)
 		return;
 	if (!m->abandoned)
 		molt__bind_discard(molt__inventory_entry(&m->inventory, slot), &u->pending);
-	forget_unpublished(m, u);
+	forget_unfinished(m, u);
 }
 
 /* A number that the host has closed behind our back may be another's by now. */
@@ -141,11 +139,20 @@ molt__listeners_hold(struct molt *m, const struct entry *e)
 
 /* --- Entering service ------------------------------------------------------------------------ */
 
+/* What its making has left for now. */
+static int
+finish(const struct entry *e, struct unfinished *u)
+{
+	if (e->kind == ENTRY_DATAGRAM)
+		return molt__bind_join(e);
+	return molt__bind_publish(e, &u->pending);
+}
+
 int
 molt__listeners_enter_service(struct molt *m, int slot, int backlog)
 {
 	struct entry e = *molt__inventory_entry(&m->inventory, slot);
-	struct unpublished *u = molt__listeners_find_unpublished(m, slot);
+	struct unfinished *u = molt__listeners_find_unfinished(m, slot);
 	int error;
 
 	if (!molt__address_still(&e))
@@ -155,9 +162,9 @@ molt__listeners_enter_service(struct molt *m, int slot, int backlog)
 	if (error == 0)
 		error = molt__bind_listen(&e);
 	if (error == 0 && u != NULL)
-		error = molt__bind_publish(&e, &u->pending);
+		error = finish(&e, u);
 	if (error == 0 && u != NULL)
-		forget_unpublished(m, u);
+		forget_unfinished(m, u);
 	return error;
 }
 

@@ -20,6 +20,7 @@ struct listening {
 	int made[ADDRESS_SOCKETS_MAX]; /* slots: systemd's first, then the ones bound here */
 	int made_count;
 	int from_systemd;
+	int present; /* how many there were before */
 };
 
 /* --- May it be? ----------------------------------------------------------------------------------- */
@@ -45,11 +46,6 @@ check_arguments(struct listening *l, const char *address)
 {
 	char why[ADDRESS_WHY_MAX + 1];
 
-	if (!molt__entry_name_ok(l->name))
-		return molt__engine_error(l->m, -EINVAL,
-					  "a listener cannot be called \"%.80s\": 1 to 63 of "
-					  "A-Z a-z 0-9 . _ - make a name",
-					  l->name);
 	if (molt__address_parse(address, &l->address, why) < 0)
 		return molt__engine_error(l->m, -EINVAL, "listener %s: %s", l->name, why);
 	return 0;
@@ -215,29 +211,46 @@ bind_failed(const struct listening *l, int error)
 				  text, strerror(-error), advice(error));
 }
 
+/* Law 2: a datagram socket that joins others takes its share of what comes in, once it is bound. */
+static bool
+joins_later(const struct listening *l)
+{
+	return l->present > 0 && !molt__handoff_is_owner(&l->m->handoff) &&
+	       molt__address_kind(&l->address.record) == ENTRY_DATAGRAM;
+}
+
+static int
+open_socket(const struct listening *l, struct entry *e, struct bind_pending *pending)
+{
+	if (!joins_later(l))
+		return molt__bind_fresh(&l->address, e, pending);
+	pending->temporary[0] = '\0';
+	return molt__bind_prepare(&l->address, e);
+}
+
 static int
 keep_fresh(struct listening *l, const struct entry *e, const struct bind_pending *pending)
 {
 	int error = keep(l, e);
 
-	if (error < 0)
+	if (error < 0 || (pending->temporary[0] == '\0' && !joins_later(l)))
 		return error;
-	return molt__listeners_set_unpublished(l->m, l->made[l->made_count - 1], pending);
+	return molt__listeners_set_unfinished(l->m, l->made[l->made_count - 1], pending);
 }
 
 static int
 bind_one(struct listening *l)
 {
+	int made_before = l->made_count;
 	struct bind_pending pending;
 	struct entry e;
 	int error;
 
 	molt__entry_init(&e);
-	error = molt__bind_fresh(&l->address, &e, &pending);
+	error = open_socket(l, &e, &pending);
 	if (error < 0)
 		return error;
 	molt__entry_set_name(&e, l->name);
-	int made_before = l->made_count;
 	error = keep_fresh(l, &e, &pending);
 	if (error < 0) {
 		molt__bind_discard(&e, &pending);
@@ -310,30 +323,18 @@ set_backlogs(struct listening *l)
 static int
 make(struct listening *l)
 {
-	int present = count_members(l);
-	int error = present == 0 ? ask_systemd(l) : 0;
+	int error;
 
+	l->present = count_members(l);
+	error = l->present == 0 ? ask_systemd(l) : 0;
 	if (error == 0)
-		error = bind_missing(l, l->address.sockets - present - l->made_count);
+		error = bind_missing(l, l->address.sockets - l->present - l->made_count);
 	if (error == 0)
 		error = enter_service(l);
 	if (error == 0)
 		return 0;
 	undo(l);
 	return bind_failed(l, error);
-}
-
-/* Among several of one address systemd's table may hand out another than the one that was looked at. */
-static void
-use_from_systemd(struct listening *l, int slot)
-{
-	struct entry *e = molt__inventory_entry(&l->m->inventory, slot);
-	struct entry taken;
-
-	if (molt__listen_fds_take_address(l->m->listen_fds, &e->address, &taken) < 0)
-		return;
-	e->fd = taken.fd;
-	e->file = taken.file;
 }
 
 /* From here on nothing fails. */
@@ -346,7 +347,8 @@ claim(struct listening *l)
 	while ((slot = next_member(l, inherited, INVENTORY_NONE)) != INVENTORY_NONE)
 		molt__inventory_claim(&l->m->inventory, slot);
 	for (int i = 0; i < l->from_systemd; i++)
-		use_from_systemd(l, l->made[i]);
+		molt__listen_fds_take_fd(l->m->listen_fds,
+					 molt__inventory_entry(&l->m->inventory, l->made[i])->fd);
 	set_backlogs(l);
 }
 

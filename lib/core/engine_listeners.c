@@ -224,20 +224,30 @@ next_to_retire(struct molt *m, int reason)
 	return slot;
 }
 
+/* The event's text says why already, and now of which. */
+static void
+name_listener(struct molt_event *event, const struct entry *e)
+{
+	char why[sizeof(event->text)];
+	char at[ADDRESS_TEXT_SIZE];
+
+	memcpy(why, event->text, sizeof(why));
+	molt__address_print(&e->address, at, sizeof(at));
+	snprintf(event->text, sizeof(event->text), "listener %s at %.200s: %.200s", e->name, at,
+		 why);
+}
+
 bool
 molt__listeners_retire_next(struct molt *m, int reason, struct molt_event *event)
 {
-	char text[ADDRESS_TEXT_SIZE];
 	int slot = next_to_retire(m, reason);
 
 	if (slot == INVENTORY_NONE)
 		return false;
 	const struct entry *e = molt__inventory_entry(&m->inventory, slot);
-	molt__address_print(&e->address, text, sizeof(text));
 	event->fd = e->fd;
 	event->slot = slot;
-	snprintf(event->text, sizeof(event->text),
-		 "listener %s at %.400s is to be emptied and closed", e->name, text);
+	name_listener(event, e);
 	molt__event_add_entry(m, event, e->name, 0);
 	molt__inventory_mark_retiring(&m->inventory, slot);
 	return true;
@@ -290,8 +300,8 @@ molt__listeners_unlink(struct molt *m)
 	for (int slot = INVENTORY_NONE;
 	     (slot = molt__inventory_next(inv, slot, INVENTORY_ANY_HELD)) != INVENTORY_NONE;) {
 		const struct entry *e = molt__inventory_entry(inv, slot);
-		int error = molt__listeners_find_unpublished(m, slot) == NULL ? molt__bind_unlink(e)
-									      : 0;
+		int error =
+			molt__listeners_find_unfinished(m, slot) == NULL ? molt__bind_unlink(e) : 0;
 		if (error < 0)
 			molt__engine_log(m, LOG_WARNING, "unlink",
 					 "listener %s leaves %s behind: %s", e->name,

@@ -117,17 +117,15 @@ describe(struct molt *m, const char *name, int fd, struct entry *ret)
 	int error;
 
 	molt__entry_init(ret);
-	if (molt__entry_set_name(ret, name) < 0)
-		return molt__engine_error(m, -EINVAL,
-					  "a descriptor cannot be called \"%.80s\": 1 to 63 of "
-					  "A-Z a-z 0-9 . _ - make a name",
-					  name);
+	molt__entry_set_name(ret, name);
 	error = molt__address_of_descriptor(fd, ret, why);
 	if (error == -EBADF)
 		return molt__engine_error(m, error, "%s: there is no descriptor %d", name, fd);
 	if (error < 0)
 		return molt__engine_error(m, error, "%s: %s", name, why);
 	remember_address(m, ret);
+	if (molt__listen_fds_passed(m->listen_fds, &ret->file))
+		memset(&ret->path, 0, sizeof(ret->path));
 	return 0;
 }
 

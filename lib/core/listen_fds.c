@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -138,6 +137,28 @@ molt__listen_fds_take_address(struct listen_fds *l, const struct address_record 
 			return use(p, ret);
 	}
 	return -ENOENT;
+}
+
+int
+molt__listen_fds_take_fd(struct listen_fds *l, int fd)
+{
+	for (struct passed *p = NULL; (p = next_unused(l, p)) != NULL;) {
+		if (p->entry.fd != fd)
+			continue;
+		p->used = true;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+bool
+molt__listen_fds_passed(const struct listen_fds *l, const struct file_identity *file)
+{
+	for (size_t i = 0; l && i < l->count; i++) {
+		if (molt__sys_same_file(&l->passed[i].entry.file, file))
+			return true;
+	}
+	return false;
 }
 
 int

@@ -7,6 +7,7 @@
 #ifndef MOLT_CORE_LISTEN_FDS_H
 #define MOLT_CORE_LISTEN_FDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -44,6 +45,12 @@ void molt__listen_fds_free(struct listen_fds *l);
 int molt__listen_fds_take_name(struct listen_fds *l, const char *name, int type, struct entry *ret);
 int molt__listen_fds_take_address(struct listen_fds *l, const struct address_record *asked,
 				  struct entry *ret);
+
+/* The unused one with this descriptor, likewise: -ENOENT. */
+int molt__listen_fds_take_fd(struct listen_fds *l, int fd);
+
+/* Whether systemd passed this file, used or not: then its path is systemd's to unlink. */
+bool molt__listen_fds_passed(const struct listen_fds *l, const struct file_identity *file);
 
 /*
  * The predecessor gave this file: closes the unused copy that systemd gave of it, and returns how
