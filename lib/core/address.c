@@ -136,21 +136,33 @@ set_inet6(const struct sockaddr *sa, socklen_t len, struct address_record *r)
 	return 0;
 }
 
+static bool
+names_a_directory(const char *path, size_t len)
+{
+	const char *last = memrchr(path, '/', len);
+	size_t left = last ? len - (size_t)(last - path) : 0;
+
+	return left == 1 || (left == 2 && last[1] == '.') ||
+	       (left == 3 && last[1] == '.' && last[2] == '.');
+}
+
 int
 molt__address_clean_path(const char *path, size_t len, struct address_record *r)
 {
 	char clean[ENTRY_ADDRESS_MAX + 1];
 	size_t n = 0;
 
-	if (len == 0 || len > ENTRY_ADDRESS_MAX || path[0] != '/' || path[len - 1] == '/')
+	if (len == 0 || len > ENTRY_ADDRESS_MAX || path[0] != '/' || names_a_directory(path, len))
 		return -EINVAL;
 	for (size_t i = 0; i < len; i++) {
-		bool at_start = path[i] == '/' || n == 0;
-		if (at_start && path[i] == '/' && i + 1 < len && path[i + 1] == '/')
-			continue;
-		if (at_start && i + 2 < len && path[i + 1] == '.' && path[i + 2] == '/') {
-			i++;
-			continue;
+		/* What follows a slash: another one, or a dot and another one, adds nothing. */
+		while (path[i] == '/' && i + 1 < len) {
+			if (path[i + 1] == '/')
+				i += 1;
+			else if (path[i + 1] == '.' && path[i + 2] == '/')
+				i += 2;
+			else
+				break;
 		}
 		clean[n++] = path[i];
 	}
