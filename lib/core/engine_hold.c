@@ -9,7 +9,7 @@
 
 #define HELD (INVENTORY_ANY_HELD | INVENTORY_SET(INVENTORY_HELD_RETIRING))
 
-/* --- May it be? ------------------------------------------------------------------------------ */
+/* --- May it be? ------------------------------------------------------------------------------- */
 
 int
 molt__listeners_check_started(struct molt *m, const char *name)
@@ -48,7 +48,7 @@ molt__listeners_check_changeable(struct molt *m, const char *name)
 		name);
 }
 
-/* --- What waits for service ------------------------------------------------------------------ */
+/* --- What waits for service ------------------------------------------------------------------- */
 
 struct unfinished *
 molt__listeners_find_unfinished(const struct molt *m, int slot)
@@ -83,7 +83,7 @@ molt__listeners_set_unfinished(struct molt *m, int slot, const struct bind_pendi
 	return 0;
 }
 
-/* --- Holding and dropping ------------------------------------------------------------------------- */
+/* --- Holding and dropping --------------------------------------------------------------------- */
 
 /* A forked child leaves its parent's files alone. */
 void
@@ -137,7 +137,7 @@ molt__listeners_hold(struct molt *m, const struct entry *e)
 	return molt__inventory_hold(&m->inventory, e);
 }
 
-/* --- Entering service ------------------------------------------------------------------------ */
+/* --- Entering service ------------------------------------------------------------------------- */
 
 /* What its making has left for now. */
 static int
@@ -168,7 +168,7 @@ molt__listeners_enter_service(struct molt *m, int slot, int backlog)
 	return error;
 }
 
-/* --- Looking ----------------------------------------------------------------------------------- */
+/* --- Looking ---------------------------------------------------------------------------------- */
 
 int
 molt__listeners_count(struct molt *m, const char *name)

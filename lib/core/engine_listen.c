@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* molt_listen(): a listener from the predecessor, from systemd, or bound here, and groups of all three. */
+/*
+ * molt_listen(): a listener from the predecessor, from systemd, or bound here, and groups of all
+ * three.
+ */
 #include "engine.h"
 
 #include <errno.h>
@@ -10,8 +13,8 @@
 #define LENT (INVENTORY_ANY_LENT | INVENTORY_SET(INVENTORY_LENT_RETIRING))
 
 /*
- * One call under way. What it makes stands in the inventory at once and is undone if a later step fails;
- * what changes something that was there before comes after the last step that can fail.
+ * One call under way. What it makes stands in the inventory at once and is undone if a later step
+ * fails; what changes something that was there before comes after the last step that can fail.
  */
 struct listening {
 	struct molt *m;
@@ -23,7 +26,7 @@ struct listening {
 	int present; /* how many there were before */
 };
 
-/* --- May it be? ----------------------------------------------------------------------------------- */
+/* --- May it be? ------------------------------------------------------------------------------- */
 
 static int
 check_serving(struct molt *m, const char *name)
@@ -77,7 +80,7 @@ check_name(const struct listening *l)
 				  l->name, text);
 }
 
-/* --- What is there already ------------------------------------------------------------------------ */
+/* --- What is there already -------------------------------------------------------------------- */
 
 static bool
 serves(const struct listening *l, const struct entry *e)
@@ -122,7 +125,7 @@ settle_address(struct listening *l)
 		l->address.record = molt__inventory_entry(&l->m->inventory, slot)->address;
 }
 
-/* --- systemd's ------------------------------------------------------------------------------------ */
+/* --- systemd's -------------------------------------------------------------------------------- */
 
 static int
 keep(struct listening *l, const struct entry *e)
@@ -179,7 +182,7 @@ ask_systemd(struct listening *l)
 	return error;
 }
 
-/* --- Fresh ones ----------------------------------------------------------------------------------- */
+/* --- Fresh ones ------------------------------------------------------------------------------- */
 
 static const char *
 advice(int error)
@@ -190,8 +193,7 @@ advice(int error)
 	case -EADDRNOTAVAIL:
 		return "this machine has no such address";
 	case -EACCES:
-		return "a port below 1024 needs CAP_NET_BIND_SERVICE, a path a directory that may be "
-		       "written";
+		return "a port below 1024 needs CAP_NET_BIND_SERVICE, a path a writable directory";
 	case -EMFILE:
 		return "raise RLIMIT_NOFILE";
 	case -ENOSPC:
@@ -287,7 +289,7 @@ bind_missing(struct listening *l, int missing)
 	return error;
 }
 
-/* --- All of it ------------------------------------------------------------------------------------ */
+/* --- All of it -------------------------------------------------------------------------------- */
 
 /* systemd's copies are only forgotten: they are used no more than before. */
 static void
@@ -352,7 +354,7 @@ claim(struct listening *l)
 	set_backlogs(l);
 }
 
-/* --- What is told --------------------------------------------------------------------------------- */
+/* --- What is told ----------------------------------------------------------------------------- */
 
 static void
 report_v6only(const struct listening *l, const struct entry *e)
@@ -417,7 +419,7 @@ report(const struct listening *l, int inherited)
 	report_others(l);
 }
 
-/* --- The calls ------------------------------------------------------------------------------------ */
+/* --- The calls -------------------------------------------------------------------------------- */
 
 int
 molt__listeners_listen(struct molt *m, const char *name, const char *address)

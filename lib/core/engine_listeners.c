@@ -12,7 +12,7 @@
 	(INVENTORY_ANY_HELD | INVENTORY_SET(INVENTORY_HELD_RETIRING) |                             \
 	 INVENTORY_SET(INVENTORY_INHERITED))
 
-/* --- Inheriting ----------------------------------------------------------------------------------- */
+/* --- Inheriting ------------------------------------------------------------------------------- */
 
 static int
 socket_option(int fd, int option)
@@ -145,7 +145,7 @@ molt__listeners_inherit(struct molt *m, struct entry *e)
 	return 0;
 }
 
-/* --- Entering service ----------------------------------------------------------------------------- */
+/* --- Entering service ------------------------------------------------------------------------- */
 
 static void
 not_in_service(struct molt *m, struct molt_event *event, const struct entry *e, int error)
@@ -208,7 +208,7 @@ molt__listeners_activate(struct molt *m, struct molt_event *event)
 	molt__status_changed(m);
 }
 
-/* --- Retiring ------------------------------------------------------------------------------------- */
+/* --- Retiring --------------------------------------------------------------------------------- */
 
 static int
 next_to_retire(struct molt *m, int reason)
@@ -290,7 +290,7 @@ molt__listeners_lost(struct molt *m, struct molt_event *event)
 	}
 }
 
-/* --- The end -------------------------------------------------------------------------------------- */
+/* --- The end ---------------------------------------------------------------------------------- */
 
 void
 molt__listeners_unlink(struct molt *m)

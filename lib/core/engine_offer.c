@@ -6,7 +6,7 @@
 #include <string.h>
 #include <syslog.h>
 
-/* --- Taking --------------------------------------------------------------------------------------- */
+/* --- Taking ----------------------------------------------------------------------------------- */
 
 /* Says it once more for what others may have changed meanwhile, before the host relies on it. */
 static int
@@ -86,11 +86,11 @@ molt__listeners_take_address(struct molt *m, int type, const struct sockaddr *ad
 	return error < 0 ? error : take_record(m, &asked);
 }
 
-/* --- Offering ------------------------------------------------------------------------------------- */
+/* --- Offering --------------------------------------------------------------------------------- */
 
 /*
- * What this process took was described by who bound it. Of a unix socket that was renamed since, the
- * kernel itself knows only the name that is gone.
+ * What this process took was described by who bound it. Of a unix socket that was renamed since,
+ * the kernel itself knows only the name that is gone.
  */
 static void
 remember_address(const struct molt *m, struct entry *e)
