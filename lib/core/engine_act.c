@@ -172,6 +172,10 @@ molt__engine_secure_path(struct molt *m)
 	int fd = -1;
 	int error = molt__rendezvous_path_is(m->rendezvous, &m->path_file);
 
+	if (error == -EACCES) { /* who dropped privileges cannot look: it is believed to be ours */
+		molt__engine_log(m, LOG_DEBUG, "path", "%s cannot be looked at", path);
+		error = 1;
+	}
 	if (error == 0) {
 		molt__engine_log(m, LOG_WARNING, "path", "%s is gone or another's: made anew",
 				 path);

@@ -200,32 +200,40 @@ send_offers(struct molt *m)
 /* --- the commit ---------------------------------------------------------------------------------- */
 
 static void
+settle_commit(struct molt *m, int error)
+{
+	m->down.commit_settled = true;
+	if (error < 0)
+		molt__engine_why(m, error, "the commit could not be sent: %s", strerror(-error));
+	molt__engine_feed_type(m, error == 0 ? HANDOFF_COMMIT_WRITTEN : HANDOFF_COMMIT_FAILED);
+}
+
+static void
 queue_commit(struct molt *m)
 {
 	struct message message = { .type = PACKET_COMMIT };
+	int error;
 
 	if (!m->down.late_complete || m->down.commit_queued)
 		return;
 	message.commit.late = m->down.late;
 	m->down.commit_queued = true;
-	send_down(m, &message, NULL, 0);
+	error = send_down(m, &message, NULL, 0);
+	if (error < 0)
+		settle_commit(m, error);
 }
 
 /* OWNER may be let go only when nothing of the commit is left in this process. */
 static void
-settle_commit(struct molt *m)
+flush_commit(struct molt *m)
 {
 	int error;
 
-	if (!m->down.commit_queued || m->down.commit_settled)
+	if (m->down.channel == NULL || !m->down.commit_queued || m->down.commit_settled)
 		return;
 	error = molt__engine_flush(m, m->down.channel, ENGINE_DOWN, 0);
-	if (error == -EAGAIN || error == -ETOOMANYREFS)
-		return;
-	m->down.commit_settled = true;
-	if (error < 0)
-		molt__engine_why(m, error, "the commit could not be sent: %s", strerror(-error));
-	molt__engine_feed_type(m, error == 0 ? HANDOFF_COMMIT_WRITTEN : HANDOFF_COMMIT_FAILED);
+	if (error != -EAGAIN && error != -ETOOMANYREFS)
+		settle_commit(m, error);
 }
 
 void
@@ -236,7 +244,7 @@ molt__down_continue(struct molt *m)
 	send_offers(m);
 	if (m->down.channel != NULL && m->down.committing) {
 		queue_commit(m);
-		settle_commit(m);
+		flush_commit(m);
 	}
 }
 
