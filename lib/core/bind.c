@@ -287,7 +287,7 @@ molt__bind_unlink(const struct entry *e)
 {
 	struct file_identity now;
 
-	if (e->address.family != AF_UNIX || e->address.text[0] != '/')
+	if (e->address.text[0] != '/')
 		return 0;
 	int error = molt__sys_identify_path(e->address.text, &now);
 	if (error)
