@@ -29,12 +29,9 @@ struct rendezvous {
 enum { PAGE_BYTES = 4096, SLOTS = 2, SLOT_STRIDE = 1024, SLOT_FIRST = 512 };
 
 struct slot {
-	uint64_t magic;
 	struct record record;
 	uint64_t checksum;
 };
-
-static const uint64_t slot_magic = 0x316365722d746c6du;
 
 /* How often a read that meets a write in progress is repeated before that slot is given up. */
 enum { READ_ATTEMPTS = 3 };
@@ -279,8 +276,6 @@ molt__rendezvous_lock_owner(struct rendezvous *r)
 void
 molt__rendezvous_unlock_owner(struct rendezvous *r)
 {
-	if (!r->holds_owner)
-		return;
 	/* An unlock that fails (the kernel has no memory) must not leave the lock behind. */
 	if (molt__sys_unlock_owner(r->lock_fd) < 0)
 		close_lock(r);
@@ -295,7 +290,7 @@ molt__rendezvous_holds_owner(const struct rendezvous *r)
 
 /* --- The record ------------------------------------------------------------------------------- */
 
-/* FNV-1a over all that stands before it. */
+/* FNV-1a over all that stands before it; not 0 for a slot of zeros. */
 static uint64_t
 checksum_of(const struct slot *slot)
 {
@@ -316,9 +311,7 @@ state_of(const struct slot *slot)
 
 	if (memcmp(slot, &unused, sizeof(unused)) == 0)
 		return SLOT_UNUSED;
-	if (slot->magic != slot_magic || slot->checksum != checksum_of(slot))
-		return SLOT_TORN;
-	return SLOT_VALID;
+	return slot->checksum == checksum_of(slot) ? SLOT_VALID : SLOT_TORN;
 }
 
 static off_t
@@ -394,7 +387,7 @@ int
 molt__rendezvous_write_record(struct rendezvous *r, const struct record *record)
 {
 	struct page page;
-	struct slot slot = { .magic = slot_magic, .record = *record };
+	struct slot slot = { .record = *record };
 	ssize_t written;
 	int error;
 
@@ -479,18 +472,15 @@ temporary_path(const struct rendezvous *r, char **ret_path)
 	return 0;
 }
 
-/* Binds with no permissions beyond those of `mode`, whatever the umask is. */
 static int
-bind_closed(int fd, const char *path, mode_t mode)
+bind_at(int fd, const char *path)
 {
 	struct unix_address address;
 	int error = molt__sys_unix_address_to_bind(path, &address);
 
 	if (error < 0)
 		return error;
-	/* The file gets the mode of the socket less the umask. */
-	if (fchmod(fd, mode) < 0 ||
-	    bind(fd, (const struct sockaddr *)&address.address, address.length) < 0)
+	if (bind(fd, (const struct sockaddr *)&address.address, address.length) < 0)
 		error = -errno;
 	molt__sys_unix_address_close(&address);
 	return error;
@@ -506,7 +496,10 @@ set_owner(const char *path, const struct socket_owner *owner)
 	return chmod(path, owner->mode) < 0 ? -errno : 0;
 }
 
-/* From a bound socket at `temporary` to a listening one at PATH. */
+/*
+ * From a bound socket at `temporary` to a listening one at PATH. Nobody can connect before it
+ * listens, so that until then its file may have the mode that the umask gave it.
+ */
 static int
 put_in_place(const struct rendezvous *r, int fd, const char *temporary,
 	     const struct socket_owner *owner, struct file_identity *ret_identity)
@@ -531,7 +524,7 @@ bind_and_place(const struct rendezvous *r, int fd, const struct socket_owner *ow
 
 	if (error < 0)
 		return error;
-	error = bind_closed(fd, temporary, owner->mode);
+	error = bind_at(fd, temporary);
 	if (error == 0) {
 		error = put_in_place(r, fd, temporary, owner, ret_identity);
 		if (error < 0)

@@ -245,8 +245,13 @@ test_a_flush_sends_what_waits(void **state)
 	assert_number(pair->b, sent);
 	/* The end of the list is right after it has been empty. */
 	assert_int_equal(fill(pair->a), sent);
-	assert_int_equal(send_number(pair->a, 7, NULL, 0), CHANNEL_QUEUED);
+	assert_int_equal(send_number(pair->a, sent + 1, NULL, 0), CHANNEL_QUEUED);
 	assert_int_equal(molt__channel_pending(pair->a), 2);
+	for (uint32_t i = 0; i < sent; i++)
+		assert_number(pair->b, i);
+	assert_int_equal(molt__channel_flush(pair->a), 0);
+	assert_number(pair->b, sent);
+	assert_number(pair->b, sent + 1);
 }
 
 static void
@@ -281,6 +286,13 @@ test_the_queue_is_bounded_in_bytes(void **state)
 	assert_int_equal(r, -ENOBUFS);
 	assert_true(queued <= CHANNEL_QUEUE_BYTES);
 	assert_true(queued + CHANNEL_MAX_BYTES > CHANNEL_QUEUE_BYTES);
+	/* What went makes room again. */
+	while (receive_any(pair->b) == CHANNEL_PACKET)
+		molt__channel_flush(pair->a);
+	assert_int_equal(molt__channel_pending(pair->a), 0);
+	fill(pair->a);
+	assert_int_equal(molt__channel_send(pair->a, bytes, CHANNEL_MAX_BYTES, NULL, 0),
+			 CHANNEL_QUEUED);
 	free(bytes);
 }
 

@@ -25,7 +25,7 @@
 
 #include <cmocka.h>
 
-enum { NOBODY = 65534, SLOT_BYTES = 48 };
+enum { NOBODY = 65534, SLOT_BYTES = 40 };
 
 /* Where the two slots of the record stand: part of the file's format. */
 static const off_t slot_offset[2] = { 512, 1536 };
@@ -229,7 +229,7 @@ test_what_is_no_regular_file_is_refused(void **state)
 	assert_int_equal(molt__rendezvous_new(place->path, &r), 0);
 	assert_int_equal(unlink(lock), 0);
 	assert_int_equal(mkfifo(lock, 0600), 0);
-	assert_true(molt__rendezvous_open_lock(r) < 0);
+	assert_int_equal(molt__rendezvous_open_lock(r), -EINVAL);
 	assert_int_equal(unlink(lock), 0);
 	assert_int_equal(symlink("/dev/null", lock), 0);
 	assert_int_equal(molt__rendezvous_open_lock(r), -ELOOP);
@@ -655,6 +655,7 @@ test_the_socket_file_is_private_whole_and_alone(void **state)
 	int on = 0;
 	socklen_t length = sizeof(on);
 	int client = -1;
+	int accepted;
 	int fd = bind_plain(place->a, &identity);
 
 	umask(old);
@@ -670,7 +671,12 @@ test_the_socket_file_is_private_whole_and_alone(void **state)
 	assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
 	assert_int_equal(getsockopt(client, SOL_SOCKET, SO_PASSCRED, &on, &length), 0);
 	assert_int_equal(on, 1);
-	molt__sys_close_all((int[]){ fd, client }, 2);
+	/* From the first packet on: an accepted socket has it from the listener. */
+	accepted = molt__sys_accept(fd);
+	on = 0;
+	assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_PASSCRED, &on, &length), 0);
+	assert_int_equal(on, 1);
+	molt__sys_close_all((int[]){ fd, client, accepted }, 3);
 }
 
 static void

@@ -428,6 +428,7 @@ test_a_reset_is_not_the_end(void **state)
 static void
 test_sending_to_nobody_raises_no_signal(void **state)
 {
+	void (*before)(int) = signal(SIGPIPE, SIG_DFL);
 	int pair[2];
 
 	(void)state;
@@ -435,6 +436,12 @@ test_sending_to_nobody_raises_no_signal(void **state)
 	close(pair[0]);
 	assert_int_equal(send_text(pair[1], "lost", 1), -EPIPE);
 	close(pair[1]);
+	/* A stream is what raises it. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	close(pair[0]);
+	assert_int_equal(send_text(pair[1], "lost", 0), -EPIPE);
+	close(pair[1]);
+	signal(SIGPIPE, before);
 }
 
 static void
