@@ -339,19 +339,36 @@ make(struct listening *l)
 	return bind_failed(l, error);
 }
 
+/* The ones that were there come first in the group. Says how many they are. */
+static int
+claim_inherited(struct listening *l)
+{
+	struct inventory *inv = &l->m->inventory;
+	unsigned inherited = INVENTORY_SET(INVENTORY_INHERITED);
+	int count = 0;
+	int slot = INVENTORY_NONE;
+
+	while ((slot = next_member(l, inherited, slot)) != INVENTORY_NONE)
+		count++;
+	for (int i = 0; i < l->made_count; i++)
+		molt__inventory_entry(inv, l->made[i])->index += (uint32_t)count;
+	while ((slot = next_member(l, inherited, INVENTORY_NONE)) != INVENTORY_NONE)
+		molt__inventory_claim(inv, slot);
+	return count;
+}
+
 /* From here on nothing fails. */
-static void
+static int
 claim(struct listening *l)
 {
-	unsigned inherited = INVENTORY_SET(INVENTORY_INHERITED);
-	int slot;
+	struct inventory *inv = &l->m->inventory;
+	int inherited = claim_inherited(l);
 
-	while ((slot = next_member(l, inherited, INVENTORY_NONE)) != INVENTORY_NONE)
-		molt__inventory_claim(&l->m->inventory, slot);
 	for (int i = 0; i < l->from_systemd; i++)
 		molt__listen_fds_take_fd(l->m->listen_fds,
-					 molt__inventory_entry(&l->m->inventory, l->made[i])->fd);
+					 molt__inventory_entry(inv, l->made[i])->fd);
 	set_backlogs(l);
+	return inherited;
 }
 
 /* --- What is told ----------------------------------------------------------------------------- */
@@ -434,12 +451,10 @@ molt__listeners_listen(struct molt *m, const char *name, const char *address)
 	if (error < 0)
 		return error;
 	settle_address(&l);
-	int held = molt__listeners_count(m, name);
 	error = make(&l);
 	if (error < 0)
 		return error;
-	claim(&l);
-	report(&l, molt__listeners_count(m, name) - held - l.made_count);
+	report(&l, claim(&l));
 	molt__status_changed(m);
 	return molt__listeners_fd(m, name, 0);
 }
