@@ -57,8 +57,8 @@ int molt__bind_publish(const struct entry *e, struct bind_pending *pending);
 void molt__bind_discard(const struct entry *e, struct bind_pending *pending);
 
 /*
- * Stopping for good: removes a unix listener's path if it is still its own file. 0, also if there is
- * none; -ESTALE if another's file is there, or the error of unlink(2).
+ * Stopping for good: removes a unix listener's path if it is still its own file. 0, also if there
+ * is none; -ESTALE if another's file is there, or the error of unlink(2).
  */
 int molt__bind_unlink(const struct entry *e);
 

@@ -441,10 +441,10 @@ every_type_has_its_number_and_name(void **state)
 /* --- Bodies --- */
 
 #define ENTRY(rest) "{\"id\":1,\"index\":0,\"kind\":\"file\",\"name\":\"a\"" rest "}"
-#define OFFER(entry)                                                                                  \
-	"{\"deadlines\":{\"commit\":0,\"confirm\":0,\"load\":0,\"ready\":0},\"entries\":[" entry      \
-	"],\"generation\":1,\"instance\":\"0000000000000001\",\"label\":\"\",\"last\":true,\"late\":" \
-	"false,\"pid\":1,\"sequence\":1}"
+#define OFFER(entry)                                                                               \
+	"{\"deadlines\":{\"commit\":0,\"confirm\":0,\"load\":0,\"ready\":0},"                      \
+	"\"entries\":[" entry "],\"generation\":1,\"instance\":\"0000000000000001\","              \
+	"\"label\":\"\",\"last\":true,\"late\":false,\"pid\":1,\"sequence\":1}"
 #define HELLO(instance, pid, label)                                                                \
 	"{\"allow_downgrade\":false,\"compatibility\":0,\"instance\":" instance                    \
 	",\"label\":" label ",\"pid\":" pid ",\"room\":1,\"speaks\":1}"
@@ -537,8 +537,8 @@ static const struct {
 	  HELLO("\"0000000000000001\"", "1",
 		"\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"") },
 	{ PACKET_HELLO, 0,
-	  "{\"allow_downgrade\":1,\"compatibility\":0,\"instance\":\"0000000000000001\",\"label\":\"\","
-	  "\"pid\":1,\"room\":1,\"speaks\":1}" },
+	  "{\"allow_downgrade\":1,\"compatibility\":0,\"instance\":\"0000000000000001\","
+	  "\"label\":\"\",\"pid\":1,\"room\":1,\"speaks\":1}" },
 	{ PACKET_READY, 0, "{\"claimed\":{}}" },
 	{ PACKET_READY, 0, "{\"claimed\":[0]}" },
 	{ PACKET_READY, 0, "{\"claimed\":[1,\"2\"]}" },
