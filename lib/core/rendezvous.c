@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where generations meet: socket file, lock file, life lock, owner lock, record.
+ * Where generations meet: the lock file, with life lock, owner lock and record.
  */
 #include "rendezvous.h"
 
+#include "record_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,21 +21,6 @@ struct rendezvous {
 	int life_fd; /* the open that carries LIFE through the generations, or -1 */
 	bool holds_owner;
 };
-
-/*
- * The record's slots, in the first page of the lock file. A slot lies in one sector and one page,
- * so a write of it is as whole as a write can be. Only processes of this machine read it: host
- * order.
- */
-enum { PAGE_BYTES = 4096, SLOTS = 2, SLOT_STRIDE = 1024, SLOT_FIRST = 512 };
-
-struct slot {
-	struct record record;
-	uint64_t checksum;
-};
-
-/* How often a read that meets a write in progress is repeated before that slot is given up. */
-enum { READ_ATTEMPTS = 3 };
 
 /* How often a lock file that is replaced under our hands is opened anew. */
 enum { REPLACED_ATTEMPTS = 2 };
@@ -149,11 +135,11 @@ reserve_page(int fd)
 		return -errno;
 	if (!S_ISREG(status.st_mode))
 		return -EINVAL;
-	if (fallocate(fd, 0, 0, PAGE_BYTES) == 0)
+	if (fallocate(fd, 0, 0, RECORD_FILE_BYTES) == 0)
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
 		return -errno;
-	if (status.st_size < PAGE_BYTES && ftruncate(fd, PAGE_BYTES) < 0)
+	if (status.st_size < RECORD_FILE_BYTES && ftruncate(fd, RECORD_FILE_BYTES) < 0)
 		return -errno;
 	return 0;
 }
@@ -290,301 +276,14 @@ molt__rendezvous_holds_owner(const struct rendezvous *r)
 
 /* --- The record ------------------------------------------------------------------------------- */
 
-/* FNV-1a over all that stands before it; not 0 for a slot of zeros. */
-static uint64_t
-checksum_of(const struct slot *slot)
-{
-	const unsigned char *bytes = (const unsigned char *)slot;
-	uint64_t sum = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < offsetof(struct slot, checksum); i++)
-		sum = (sum ^ bytes[i]) * 0x100000001b3u;
-	return sum;
-}
-
-enum slot_state { SLOT_VALID, SLOT_UNUSED, SLOT_TORN };
-
-static enum slot_state
-state_of(const struct slot *slot)
-{
-	static const struct slot unused;
-
-	if (memcmp(slot, &unused, sizeof(unused)) == 0)
-		return SLOT_UNUSED;
-	return slot->checksum == checksum_of(slot) ? SLOT_VALID : SLOT_TORN;
-}
-
-static off_t
-offset_of(int index)
-{
-	return SLOT_FIRST + index * SLOT_STRIDE;
-}
-
-static int
-read_slot(const struct rendezvous *r, int index, struct slot *ret_slot)
-{
-	struct slot slot = { .checksum = 0 };
-
-	/* A file that somebody has cut short reads as unused. */
-	if (pread(r->lock_fd, &slot, sizeof(slot), offset_of(index)) < 0)
-		return -errno;
-	*ret_slot = slot;
-	return 0;
-}
-
-/* The two slots as they stand, which of them counts (-1: none), and whether one was torn. */
-struct page {
-	struct slot slots[SLOTS];
-	int current;
-	bool torn;
-};
-
-static int
-read_page(const struct rendezvous *r, struct page *ret_page)
-{
-	struct page page = { .current = -1 };
-
-	for (int i = 0; i < SLOTS; i++) {
-		enum slot_state state;
-		int error = read_slot(r, i, &page.slots[i]);
-
-		if (error < 0)
-			return error;
-		state = state_of(&page.slots[i]);
-		if (state == SLOT_TORN)
-			page.torn = true;
-		if (state == SLOT_VALID &&
-		    (page.current < 0 ||
-		     page.slots[i].record.sequence > page.slots[page.current].record.sequence))
-			page.current = i;
-	}
-	*ret_page = page;
-	return 0;
-}
-
 int
 molt__rendezvous_read_record(const struct rendezvous *r, struct record *ret_record)
 {
-	struct page page = { .torn = true };
-
-	/*
-	 * A torn slot is a write in progress, or what is left of one that failed. In the first case
-	 * the other slot may have been read before an earlier write to it, and be two records old.
-	 */
-	for (int i = 0; i < READ_ATTEMPTS && page.torn; i++) {
-		int error = read_page(r, &page);
-
-		if (error < 0)
-			return error;
-	}
-	if (page.current < 0)
-		return -EBADMSG;
-	*ret_record = page.slots[page.current].record;
-	return 0;
+	return molt__record_read(r->lock_fd, ret_record);
 }
 
 int
 molt__rendezvous_write_record(struct rendezvous *r, const struct record *record)
 {
-	struct page page;
-	struct slot slot = { .record = *record };
-	ssize_t written;
-	int error;
-
-	if (!r->holds_owner)
-		return -EPERM;
-	error = read_page(r, &page);
-	if (error < 0)
-		return error;
-	slot.record.sequence = 1;
-	if (page.current >= 0)
-		slot.record.sequence += page.slots[page.current].record.sequence;
-	slot.checksum = checksum_of(&slot);
-	written = pwrite(r->lock_fd, &slot, sizeof(slot), offset_of(page.current == 0 ? 1 : 0));
-	if (written < 0)
-		return -errno;
-	return (size_t)written == sizeof(slot) ? 0 : -EIO;
-}
-
-/* --- The socket file -------------------------------------------------------------------------- */
-
-int
-molt__rendezvous_connect(const struct rendezvous *r, int *ret_fd)
-{
-	struct unix_address address;
-	int fd;
-	int error = molt__sys_unix_address_to_connect(r->path, &address);
-
-	if (error < 0)
-		return error;
-	fd = molt__sys_open_socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	error = fd < 0 ? fd : molt__sys_pass_credentials(fd);
-	/* A unix socket connects at once or not at all. */
-	if (error == 0 &&
-	    connect(fd, (const struct sockaddr *)&address.address, address.length) < 0)
-		error = -errno;
-	molt__sys_unix_address_close(&address);
-	if (error < 0) {
-		molt__sys_close(fd);
-		return error;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-/* Whether the socket file may be made: there is none, or one that nobody listens on. */
-static int
-check_free(const struct rendezvous *r)
-{
-	struct stat status;
-	int fd, error;
-
-	if (lstat(r->path, &status) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(status.st_mode))
-		return -ENOTSOCK;
-	error = molt__rendezvous_connect(r, &fd);
-	if (error == 0)
-		molt__sys_close(fd);
-	if (error == 0 || error == -EAGAIN || error == -EPROTOTYPE)
-		return -EADDRINUSE;
-	return error == -ECONNREFUSED || error == -ENOENT ? 0 : error;
-}
-
-/* A name in PATH's directory that nobody has; short, whatever PATH's own name is. */
-static int
-temporary_path(const struct rendezvous *r, char **ret_path)
-{
-	const char *name = strrchr(r->path, '/') + 1;
-	size_t size = (size_t)(name - r->path) + sizeof(".molt-0123456789abcdef");
-	uint64_t number;
-	char *path;
-	int error = molt__sys_random64(&number);
-
-	if (error < 0)
-		return error;
-	path = malloc(size);
-	if (!path)
-		return -ENOMEM;
-	snprintf(path, size, "%.*s.molt-%016llx", (int)(name - r->path), r->path,
-		 (unsigned long long)number);
-	*ret_path = path;
-	return 0;
-}
-
-static int
-bind_at(int fd, const char *path)
-{
-	struct unix_address address;
-	int error = molt__sys_unix_address_to_bind(path, &address);
-
-	if (error < 0)
-		return error;
-	if (bind(fd, (const struct sockaddr *)&address.address, address.length) < 0)
-		error = -errno;
-	molt__sys_unix_address_close(&address);
-	return error;
-}
-
-static int
-set_owner(const char *path, const struct socket_owner *owner)
-{
-	if (owner->uid != (uid_t)-1 || owner->gid != (gid_t)-1) {
-		if (lchown(path, owner->uid, owner->gid) < 0)
-			return -errno;
-	}
-	return chmod(path, owner->mode) < 0 ? -errno : 0;
-}
-
-/*
- * From a bound socket at `temporary` to a listening one at PATH. Nobody can connect before it
- * listens, so that until then its file may have the mode that the umask gave it.
- */
-static int
-put_in_place(const struct rendezvous *r, int fd, const char *temporary,
-	     const struct socket_owner *owner, struct file_identity *ret_identity)
-{
-	int error = set_owner(temporary, owner);
-
-	if (error == 0)
-		error = molt__rendezvous_listen(fd);
-	if (error == 0)
-		error = molt__sys_identify_path(temporary, ret_identity);
-	if (error == 0 && rename(temporary, r->path) < 0)
-		error = -errno;
-	return error;
-}
-
-static int
-bind_and_place(const struct rendezvous *r, int fd, const struct socket_owner *owner,
-	       struct file_identity *ret_identity)
-{
-	char *temporary;
-	int error = temporary_path(r, &temporary);
-
-	if (error < 0)
-		return error;
-	error = bind_at(fd, temporary);
-	if (error == 0) {
-		error = put_in_place(r, fd, temporary, owner, ret_identity);
-		if (error < 0)
-			unlink(temporary);
-	}
-	free(temporary);
-	return error;
-}
-
-int
-molt__rendezvous_bind(struct rendezvous *r, const struct socket_owner *owner, int *ret_fd,
-		      struct file_identity *ret_identity)
-{
-	struct file_identity identity;
-	int fd;
-	int error = check_free(r);
-
-	if (error < 0)
-		return error;
-	fd = molt__sys_open_socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	if (fd < 0)
-		return fd;
-	error = molt__sys_pass_credentials(fd);
-	if (error == 0)
-		error = bind_and_place(r, fd, owner, &identity);
-	if (error < 0) {
-		molt__sys_close(fd);
-		return error;
-	}
-	*ret_fd = fd;
-	*ret_identity = identity;
-	return 0;
-}
-
-int
-molt__rendezvous_listen(int fd)
-{
-	return listen(fd, SOMAXCONN) < 0 ? -errno : 0;
-}
-
-int
-molt__rendezvous_path_is(const struct rendezvous *r, const struct file_identity *identity)
-{
-	struct file_identity found;
-	int error = molt__sys_identify_path(r->path, &found);
-
-	if (error == -ENOENT)
-		return 0;
-	return error < 0 ? error : molt__sys_same_file(&found, identity);
-}
-
-int
-molt__rendezvous_unlink(struct rendezvous *r, const struct file_identity *identity)
-{
-	struct file_identity found;
-	int error = molt__sys_identify_path(r->path, &found);
-
-	if (error < 0)
-		return error;
-	if (!molt__sys_same_file(&found, identity))
-		return -ESTALE;
-	return unlink(r->path) < 0 ? -errno : 0;
+	return r->holds_owner ? molt__record_write(r->lock_fd, record) : -EPERM;
 }
