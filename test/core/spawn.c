@@ -2,6 +2,7 @@
 /*
  * What a spawned process gets, what it doesn't, and how its end is learnt.
  */
+/* not under valgrind: it does not know pidfd_open */
 #include "spawn.h"
 
 #include "fds.h"
