@@ -277,7 +277,7 @@ programs: all $(call programs,$(whitebox_src) $(public_src) $(demo_src) $(bench_
 
 # --- Checks on the source and on what was built ---------------------------------------------------
 
-gates := arrows pure symbols headers format-check install-check
+gates := arrows pure symbols headers format-check install-check readme
 gates: $(gates)
 
 arrows:
@@ -300,6 +300,9 @@ headers:
 install-check: all
 	+$(Q)MAKE='$(MAKE)' USER_CC='$(CC) $(san_flags)' PKG_CONFIG='$(PKG_CONFIG)' \
 		VERSION=$(VERSION) sh test/check/install.sh
+
+readme: $(shared_objects)
+	$(Q)CC='$(CC) $(san_flags)' PKG_CONFIG='$(PKG_CONFIG)' sh test/check/readme.sh $(BUILD)
 
 formatted := $(sort $(wildcard include/molt/*.h lib/*/*.[ch] examples/*.[ch] test/*/*.[ch]))
 # The version that decides: others see some lines differently.
@@ -409,7 +412,7 @@ help:
 #? make bench          measures
 #? make install        to PREFIX below DESTDIR; uninstall
 #? make gates          arrows (who may include whom), pure, symbols, headers, format-check,
-#?                     install-check; each of them is a target too
+#?                     install-check, readme; each of them is a target too
 #? make format         clang-format
 #? make clean
 #?
