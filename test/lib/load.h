@@ -33,10 +33,10 @@ struct load_counts {
 	uint64_t failed;
 	uint64_t refused; /* nobody listened */
 	uint64_t reset;
-	uint64_t cut;     /* ended before the answer was whole */
-	uint64_t wrong;   /* not the bytes of an answer, or more than one */
-	uint64_t late;    /* not whole within LOAD_ANSWER_MS */
-	uint64_t ended;   /* KEEP: idle connections that ended without Connection: close before */
+	uint64_t cut;   /* ended before the answer was whole */
+	uint64_t wrong; /* not the bytes of an answer, or more than one */
+	uint64_t late;  /* not whole within LOAD_ANSWER_MS */
+	uint64_t ended; /* KEEP: idle connections that ended without Connection: close before */
 	int64_t longest_gap_us;             /* between two answers, whichever clients got them */
 	uint64_t answers[LOAD_GENERATIONS]; /* by the generation in it */
 	/* HELD: by the generation that owns the connection, the first end on the monotonic clock */

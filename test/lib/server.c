@@ -175,3 +175,32 @@ server_end(struct server *s)
 		close(s->log);
 	s->pidfd = s->log = -1;
 }
+
+/* The first process in the kernel's list of our children, or 0. */
+static pid_t
+first_child(void)
+{
+	char path[64];
+	FILE *file;
+	int pid = 0;
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+	file = fopen(path, "re");
+	if (file && fscanf(file, "%d", &pid) != 1)
+		pid = 0;
+	if (file)
+		fclose(file);
+	return pid;
+}
+
+void
+server_end_children(void)
+{
+	pid_t pid;
+
+	while ((pid = first_child()) > 0) {
+		kill(pid, SIGKILL);
+		if (waitpid(pid, NULL, 0) < 0)
+			return;
+	}
+}

@@ -49,4 +49,10 @@ void server_signal(const struct server *s, int signal);
 /* Kills the process if it still runs, reaps it and closes what is ours. A zeroed one is allowed. */
 void server_end(struct server *s);
 
+/*
+ * Kills and reaps every child that is left. What those had started becomes ours as they end, and has its
+ * turn, if this process is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
+ */
+void server_end_children(void);
+
 #endif
