@@ -484,6 +484,23 @@ anothers_path_is_not_unlinked(void **state)
 	assert_logged(b, "unlink: listener app leaves");
 }
 
+/* One that never served had no path yet: what stands there is no business of its. */
+static void
+a_path_that_never_was_is_not_missed(void **state)
+{
+	struct bench *b = *state;
+	char address[300];
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/app.sock", b->dir);
+	snprintf(address, sizeof(address), "unix://%s", path);
+	assert_true(molt__listeners_listen(b->m, "app", address) >= 0);
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	molt__listeners_unlink(b->m);
+	assert_not_logged(b, "unlink:");
+	assert_int_equal(files_in(b->dir), 2);
+}
+
 static void
 a_forked_child_only_closes(void **state)
 {
@@ -628,31 +645,53 @@ a_difference_in_v6only_is_told(void **state)
 	assert_logged(b, "v6only: listener v6");
 }
 
-static void
-the_backlog_is_applied(void **state)
+/* How many connections a listener's queue takes. */
+static int
+queue_of(int fd)
 {
-	struct bench *b = *state;
-	int fd = foreign(SOCK_STREAM, 0, false);
 	struct sockaddr_in a;
 	socklen_t length = sizeof(a);
+	int clients[16];
 	int fitting = 0;
 
-	assert_int_equal(listen(fd, 64), 0);
-	becomes(b, HANDOFF_WARM);
-	assert_int_equal(inherits(b, "http", 1, fd), 0);
-	assert_int_equal(molt__listeners_listen(b->m, "http", "tcp://127.0.0.1:0?backlog=2"), fd);
-	activate(b);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &length), 0);
-	int clients[16];
 	for (int i = 0; i < 16; i++) {
 		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		connect(clients[i], (struct sockaddr *)&a, length);
 	}
 	for (int c; (c = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; fitting++)
 		close(c);
-	assert_int_equal(fitting, 3); /* the kernel adds one */
 	for (int i = 0; i < 16; i++)
 		close(clients[i]);
+	return fitting - 1; /* the kernel adds one */
+}
+
+static void
+the_backlog_is_applied(void **state)
+{
+	struct bench *b = *state;
+	int fd = foreign(SOCK_STREAM, 0, false);
+
+	assert_int_equal(listen(fd, 64), 0);
+	becomes(b, HANDOFF_WARM);
+	assert_int_equal(inherits(b, "http", 1, fd), 0);
+	assert_int_equal(molt__listeners_listen(b->m, "http", "tcp://127.0.0.1:0?backlog=2"), fd);
+	activate(b);
+	assert_int_equal(queue_of(fd), 2);
+	assert_int_equal(molt__listeners_listen(b->m, "http", "tcp://127.0.0.1:0?backlog=5"), fd);
+	assert_int_equal(queue_of(fd), 5);
+}
+
+/* A peer in another language may have made it blocking. */
+static void
+flags_are_set_right_in_service(void **state)
+{
+	struct bench *b = *state;
+	int fd = molt__listeners_listen(b->m, "http", "tcp://127.0.0.1:0");
+
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	activate(b);
+	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 }
 
 static void
@@ -687,6 +726,11 @@ a_descriptor_of_the_wrong_kind_is_not_taken(void **state)
 	check_wrong_kind(b, ENTRY_LIFE, open(b->dir, O_RDONLY | O_CLOEXEC));
 	check_wrong_kind(b, ENTRY_PATH, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
 	check_wrong_kind(b, ENTRY_PATH, foreign(SOCK_STREAM, 0, false));
+	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un any = { .sun_family = AF_UNIX };
+	assert_int_equal(bind(stream, (struct sockaddr *)&any, sizeof(any.sun_family)), 0);
+	assert_int_equal(listen(stream, 1), 0);
+	check_wrong_kind(b, ENTRY_PATH, stream);
 }
 
 static void
@@ -847,6 +891,26 @@ systemd_is_asked_by_name_then_by_address(void **state)
 	in_a_child(state, body_by_name);
 }
 
+/* Any port will do, and the name decides. */
+static void
+body_any_port(struct bench *b)
+{
+	int fds[2] = { foreign(SOCK_STREAM, 0, false), foreign(SOCK_STREAM, 0, false) };
+	struct sockaddr_in a = { .sin_family = AF_INET };
+
+	systemd_passes(b, fds, 2, "web:http");
+	must(molt__listeners_listen(b->m, "http", "tcp://127.0.0.1:0") == fds[1]);
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	must(molt__listeners_take_address(b->m, SOCK_STREAM, (struct sockaddr *)&a, sizeof(a)) ==
+	     fds[0]);
+}
+
+static void
+systemds_names_come_before_addresses(void **state)
+{
+	in_a_child(state, body_any_port);
+}
+
 /* The port stays systemd's alone if the group cannot be completed. */
 static void
 body_undone(struct bench *b)
@@ -908,6 +972,32 @@ body_path(struct bench *b)
 	molt__listeners_unlink(b->m);
 	must(access(a.sun_path, F_OK) == 0);
 	unlink(a.sun_path);
+}
+
+/* Neither by a later generation, which knows only what the offer said. */
+static void
+body_offered_path(struct bench *b)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fds[1] = { socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	const struct entry *e;
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/app.sock", b->dir);
+	must(bind(fds[0], (struct sockaddr *)&a, sizeof(a)) == 0);
+	must(listen(fds[0], 5) == 0);
+	systemd_passes(b, fds, 1, "app");
+	must(molt__listeners_take(b->m, "app") == fds[0]);
+	must(molt__listeners_offer(b->m, "app", fds[0]) == 0);
+	e = molt__inventory_entry(&b->m->inventory,
+				  molt__inventory_find_fd(&b->m->inventory, fds[0]));
+	must(strcmp(e->address.text, a.sun_path) == 0 && e->path.ino == 0);
+	unlink(a.sun_path);
+}
+
+static void
+systemds_path_is_offered_without_its_file(void **state)
+{
+	in_a_child(state, body_offered_path);
 }
 
 static void
@@ -1130,7 +1220,9 @@ a_withdrawn_one_is_retired_no_more(void **state)
 	next_retire(b, MOLT_REASON_UNCLAIMED);
 	assert_string_equal(next_retire(b, MOLT_REASON_UNCLAIMED), "lent");
 	assert_int_equal(molt__listeners_withdraw(b->m, "lent"), 0);
+	assert_int_equal(molt__listeners_offer(b->m, "file", STDIN_FILENO), 0);
 	assert_string_equal(next_retire(b, MOLT_REASON_UNCLAIMED), "");
+	assert_int_equal(count_status(b, INVENTORY_LENT), 1);
 	assert_int_equal(count_status(b, INVENTORY_LENT_RETIRED), 0);
 	assert_int_equal(count_status(b, INVENTORY_HELD_RETIRED), 1);
 	close(fds[2]);
@@ -1242,6 +1334,7 @@ main(void)
 		test(a_path_appears_when_it_serves),
 		test(a_start_that_fails_leaves_no_name),
 		test(anothers_path_is_not_unlinked),
+		test(a_path_that_never_was_is_not_missed),
 		test(a_forked_child_only_closes),
 		test(what_is_inherited_is_claimed_by_name_and_address),
 		test(another_address_is_bound_anew),
@@ -1252,15 +1345,18 @@ main(void)
 		test(a_datagram_socket_joins_when_it_serves),
 		test(a_difference_in_v6only_is_told),
 		test(the_backlog_is_applied),
+		test(flags_are_set_right_in_service),
 		test(a_descriptor_of_the_wrong_kind_is_not_taken),
 		test(a_descriptor_that_is_not_its_address_is_not_taken),
 		test(a_number_comes_once),
 		test(one_that_comes_late_replaces_its_elder),
 		test(another_network_is_told_loudly),
 		test(systemd_is_asked_by_name_then_by_address),
+		test(systemds_names_come_before_addresses),
 		test(systemd_has_it_again_after_a_failure),
 		test(systemd_comes_after_the_predecessor),
 		test(systemds_path_is_never_unlinked),
+		test(systemds_path_is_offered_without_its_file),
 		test(what_is_taken_is_the_hosts),
 		test(one_is_found_by_type_and_address),
 		test(offers_are_checked),
