@@ -265,6 +265,15 @@ actor_signal(const struct actor *a, int signal)
 }
 
 void
+actor_freeze(const struct actor *a)
+{
+	int status;
+
+	actor_signal(a, SIGSTOP);
+	waitpid(a->pid, &status, WUNTRACED);
+}
+
+void
 actor_end(struct actor *a)
 {
 	int status;

@@ -22,6 +22,7 @@
  *     refuse [SENTENCE]     allow UID         owner UID GID MODE(octal)     room N
  *     exclusive 0|1         compatibility N   downgrade                     deadline NUMBER MS
  *     remaining N           uncounted: never says what remains              stay: not at LEAVE
+ *     deaf: doesn't act on PAUSE        liar: says then that it has left service, and serves on
  *     listen NAME ADDRESS   count NAME        fd NAME INDEX                 port NAME INDEX
  *     take NAME             take_address PORT (tcp, 127.0.0.1)
  *     bind NAME PORT        binds 127.0.0.1:PORT by itself, offers it, listens when in service
@@ -113,6 +114,8 @@ int actor_wait(struct actor *a, int milliseconds, int *ret_status);
 int actor_ends_well(struct actor *a);
 
 void actor_signal(const struct actor *a, int signal);
+/* SIGSTOP, and waits until it stands. SIGCONT wakes it. */
+void actor_freeze(const struct actor *a);
 
 /* Kills it if it still runs, reaps it, closes what is ours. A zeroed one is allowed. */
 void actor_end(struct actor *a);

@@ -201,23 +201,24 @@ set_service(struct child *c, struct child_handle *h, bool serves)
 {
 	if (h->serves == serves)
 		return;
-	h->serves = serves;
+	h->serves = serves || h->liar;
 	if (c->stage != NULL)
 		actor_stage_enter(c->stage, getpid(), serves);
 	for (int i = 0; i < c->listener_count; i++)
 		listen_if_due(c, &c->listeners[i]);
 }
 
-/* What waits in its queue is answered, and it is let go. */
+/* What waits in its queue is answered, unless that is the successor's now; then it is let go. */
 static void
-retire(struct child *c, const struct child_handle *h, int fd)
+retire(struct child *c, const struct child_handle *h, const struct molt_event *ev)
 {
+	int fd = molt_event_fd(ev);
 	struct child_listener *l = find_listener(c, fd);
 	bool own = l != NULL && l->own;
 
 	if (l == NULL)
 		tell(c, "CLASH RETIRE of a descriptor that this actor does not serve");
-	if (l == NULL || l->type != SOCK_DGRAM)
+	else if (l->type != SOCK_DGRAM && molt_event_reason(ev) != MOLT_REASON_LEAVING)
 		accept_all(c, fd, h->index);
 	child_remove_listener(c, fd);
 	if (own)
@@ -265,12 +266,12 @@ act(struct child *c, struct child_handle *h, const struct molt_event *ev)
 
 	if (type == MOLT_SERVE || type == MOLT_RESUME)
 		set_service(c, h, true);
-	if (type == MOLT_PAUSE)
+	if (type == MOLT_PAUSE && !h->deaf)
 		set_service(c, h, false);
 	if (type == MOLT_RETIRE) {
 		if (molt_event_reason(ev) != MOLT_REASON_UNCLAIMED)
 			set_service(c, h, false);
-		retire(c, h, molt_event_fd(ev));
+		retire(c, h, ev);
 	}
 	tell_event(c, h, ev);
 	if (type == MOLT_LEAVE)
