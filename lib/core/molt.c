@@ -207,11 +207,7 @@ molt_connect(struct molt *m)
 	if (m->handoff.state != HANDOFF_NEW)
 		return molt__engine_error(m, -EALREADY,
 					  "this handle was started before: make a new one");
-	error = molt__engine_start(m);
-	/* What any thread asked for before is looked at in the first turn. */
-	if (error == 0)
-		molt__engine_wake(m);
-	return error;
+	return molt__engine_start(m);
 }
 
 static int

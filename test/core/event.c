@@ -20,7 +20,9 @@
 #include "fds.h"
 #include "tmpdir.h"
 
-/* A handle as it is in the middle of its life, without the engine's descriptors but for the wake. */
+/*
+ * A handle as it is in the middle of its life, without the engine's descriptors but for the wake.
+ */
 struct fixture {
 	struct fds *fds;
 	char *directory;
@@ -144,7 +146,7 @@ is_awake(struct molt *m)
 	return true;
 }
 
-/* --- the queue --------------------------------------------------------------------------------- */
+/* --- the queue ------------------------------------------------------------------------------ */
 
 static void
 test_events_come_in_order(void **state)
@@ -281,7 +283,7 @@ test_freed_with_the_handle(void **state)
 	molt__event_add_entry(m, molt__event_queue(m, MOLT_RESUME, 0, "waiting"), "b", 0);
 }
 
-/* --- PAUSE and LOAD ---------------------------------------------------------------------------- */
+/* --- PAUSE and LOAD ------------------------------------------------------------------------- */
 
 static void
 test_commit_follows_pause_acted_on(void **state)
@@ -461,7 +463,7 @@ test_settling_may_queue(void **state)
 	assert_no_more(m);
 }
 
-/* --- RETIRE ------------------------------------------------------------------------------------ */
+/* --- RETIRE --------------------------------------------------------------------------------- */
 
 static void
 test_retire_tells_of_each(void **state)
@@ -478,6 +480,7 @@ test_retire_tells_of_each(void **state)
 	assert_int_equal(molt__event_count(m), 2);
 
 	assert_next(m, MOLT_RETIRE, MOLT_REASON_UNCLAIMED);
+	assert_non_null(strstr(m->current.text, "did not claim"));
 	assert_int_equal(molt_event_fd(&m->current), held);
 	assert_string_equal(molt_event_entry_name(&m->current, 0), "held");
 	assert_non_null(strstr(m->current.text, "held"));
@@ -518,6 +521,7 @@ test_renounced_when_all_are_acted_on(void **state)
 	molt__event_settle(m);
 	assert_false(m->handoff.told);
 	assert_next(m, MOLT_RETIRE, MOLT_REASON_RENOUNCED);
+	assert_non_null(strstr(m->current.text, "for good"));
 	assert_false(m->handoff.told);
 	molt__event_settle(m);
 	assert_true(m->handoff.told);
@@ -538,6 +542,64 @@ test_renounced_without_listeners(void **state)
 	molt__event_settle(m);
 	assert_true(m->handoff.told);
 	assert_no_more(m);
+}
+
+/* The end of an earlier RETIRE is not the end of the renunciation, which closes LIFE. */
+static void
+test_renounced_after_unclaimed(void **state)
+{
+	struct molt *m = handle(state);
+
+	add_listener(m, "claimed", false);
+	send_all_claim_first(m);
+	in_state(m, HANDOFF_RENOUNCED);
+	molt__event_retire(m, HANDOFF_REASON_UNCLAIMED);
+	molt__event_retire(m, HANDOFF_REASON_RENOUNCED);
+	molt__event_settle(m);
+	assert_false(m->handoff.told);
+	assert_next(m, MOLT_RETIRE, MOLT_REASON_RENOUNCED);
+	molt__event_settle(m);
+	assert_true(m->handoff.told);
+}
+
+struct lines {
+	int count;
+	char last[ENGINE_TEXT_MAX + 1];
+};
+
+static void
+note_event(void *arg, int severity, const char *key, const char *line)
+{
+	struct lines *lines = arg;
+
+	(void)severity;
+	if (strcmp(key, "event") != 0)
+		return;
+	lines->count++;
+	snprintf(lines->last, sizeof(lines->last), "%s", line);
+}
+
+/* One line an event; of RETIRE one a listener, and none if there is none. */
+static void
+test_events_are_logged(void **state)
+{
+	struct molt *m = handle(state);
+	struct lines lines = { 0 };
+
+	assert_int_equal(molt_set_log(m, note_event, &lines), 0);
+	molt__event_retire(m, HANDOFF_REASON_LEAVING);
+	assert_no_more(m);
+	assert_int_equal(lines.count, 0);
+	add_listener(m, "a", false);
+	molt__event_retire(m, HANDOFF_REASON_LEAVING);
+	assert_int_equal(lines.count, 0);
+	assert_next(m, MOLT_RETIRE, MOLT_REASON_LEAVING);
+	assert_int_equal(lines.count, 1);
+	assert_non_null(strstr(lines.last, "RETIRE, leaving: listener a at tcp://"));
+	molt__event_queue(m, MOLT_LEAVE, MOLT_REASON_DONE, "go");
+	assert_int_equal(lines.count, 2);
+	assert_string_equal(lines.last, "LEAVE, done: go");
+	assert_int_equal(molt_set_log(m, NULL, NULL), 0);
 }
 
 /* What was unclaimed and not told of is served on when the successor has died. */
@@ -585,7 +647,7 @@ test_resume_names_what_was_given_up(void **state)
 	assert_no_more(m);
 }
 
-/* --- FAILED and other sentences ---------------------------------------------------------------- */
+/* --- FAILED and other sentences ------------------------------------------------------------- */
 
 static void
 test_failed_says_why(void **state)
@@ -674,24 +736,30 @@ test_every_event_has_its_type(void **state)
 		enum handoff_event event;
 		enum handoff_reason reason;
 		int type;
+		const char *words;
 	} cases[] = {
-		{ HANDOFF_EVENT_STARTED, HANDOFF_REASON_FIRST, MOLT_STARTED },
-		{ HANDOFF_EVENT_STARTED, HANDOFF_REASON_NONE, MOLT_STARTED },
-		{ HANDOFF_EVENT_SERVE, HANDOFF_REASON_FIRST, MOLT_SERVE },
-		{ HANDOFF_EVENT_SERVE, HANDOFF_REASON_COMMITTED, MOLT_SERVE },
-		{ HANDOFF_EVENT_SERVE, HANDOFF_REASON_PREDECESSOR_DIED, MOLT_SERVE },
-		{ HANDOFF_EVENT_FAILED, HANDOFF_REASON_ABORTED, MOLT_FAILED },
-		{ HANDOFF_EVENT_LOAD, HANDOFF_REASON_NONE, MOLT_LOAD },
-		{ HANDOFF_EVENT_PAUSE, HANDOFF_REASON_NONE, MOLT_PAUSE },
-		{ HANDOFF_EVENT_DRAIN, HANDOFF_REASON_NONE, MOLT_DRAIN },
-		{ HANDOFF_EVENT_RESUME, HANDOFF_REASON_UNTOUCHED, MOLT_RESUME },
-		{ HANDOFF_EVENT_LEAVE, HANDOFF_REASON_DONE, MOLT_LEAVE },
-		{ HANDOFF_EVENT_LEAVE, HANDOFF_REASON_DEADLINE, MOLT_LEAVE },
+		{ HANDOFF_EVENT_STARTED, HANDOFF_REASON_FIRST, MOLT_STARTED, "the first" },
+		{ HANDOFF_EVENT_STARTED, HANDOFF_REASON_NONE, MOLT_STARTED, "pid 51 (up) offered" },
+		{ HANDOFF_EVENT_SERVE, HANDOFF_REASON_FIRST, MOLT_SERVE, "generation 3 serves" },
+		{ HANDOFF_EVENT_SERVE, HANDOFF_REASON_COMMITTED, MOLT_SERVE, "handed over" },
+		{ HANDOFF_EVENT_SERVE, HANDOFF_REASON_PREDECESSOR_DIED, MOLT_SERVE, "died" },
+		{ HANDOFF_EVENT_FAILED, HANDOFF_REASON_ABORTED, MOLT_FAILED, "took its offer" },
+		{ HANDOFF_EVENT_LOAD, HANDOFF_REASON_NONE, MOLT_LOAD, "with 6 late" },
+		{ HANDOFF_EVENT_PAUSE, HANDOFF_REASON_NONE, MOLT_PAUSE, "pid 52, is ready" },
+		{ HANDOFF_EVENT_DRAIN, HANDOFF_REASON_NONE, MOLT_DRAIN, "pid 52, serves" },
+		{ HANDOFF_EVENT_RESUME, HANDOFF_REASON_UNTOUCHED, MOLT_RESUME, "serves again" },
+		{ HANDOFF_EVENT_LEAVE, HANDOFF_REASON_DONE, MOLT_LEAVE, "nothing is left" },
+		{ HANDOFF_EVENT_LEAVE, HANDOFF_REASON_DEADLINE, MOLT_LEAVE, "300 s" },
 	};
 
+	m->up.peer = (struct peer){ .pid = 51, .label = "up" };
+	m->up.late = 6;
+	m->down.peer.pid = 52;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		tell(m, cases[i].event, cases[i].reason);
 		assert_next(m, cases[i].type, (int)cases[i].reason);
+		if (strstr(m->current.text, cases[i].words) == NULL)
+			fail_msg("\"%s\" does not say \"%s\"", m->current.text, cases[i].words);
 	}
 }
 
@@ -747,6 +815,8 @@ main(void)
 		TEST(test_retire_of_nothing_is_no_event),
 		TEST(test_renounced_when_all_are_acted_on),
 		TEST(test_renounced_without_listeners),
+		TEST(test_renounced_after_unclaimed),
+		TEST(test_events_are_logged),
 		TEST(test_resume_forgets_unread_retire),
 		TEST(test_resume_names_what_was_given_up),
 		TEST(test_failed_says_why),

@@ -364,6 +364,8 @@ first_that_does_not_refuse(struct molt *m)
 		return 100;
 	if (strstr(molt_error(m), "forked child") == NULL)
 		return 101;
+	if (strcmp(molt_state_name(m), "abandoned") != 0)
+		return 104;
 	return 0;
 }
 

@@ -244,6 +244,10 @@ test_held_commit_and_load(void **state)
 
 	assert_next(&p, p.new, MOLT_LOAD, 0);
 	assert_error(p.new, molt_hold_load(p.new), -EBUSY, "LOAD is out");
+	assert_int_equal(molt_inherited_count(p.new), 1);
+	assert_string_equal(molt_inherited_name(p.new, 0), "state");
+	assert_null(molt_inherited_name(p.new, -1));
+	assert_null(molt_inherited_name(p.new, 1));
 	taken = molt_take(p.new, "state");
 	assert_true(taken >= 0);
 	assert_quiet(&p, p.new);
@@ -406,11 +410,53 @@ test_ready_deadline(void **state)
 
 	assert_int_equal(molt_set_deadline(p.old, MOLT_DEADLINE_READY, 50), 0);
 	warm_up(&p);
+	/* A stop that hands over first is not why this fails. */
+	assert_int_equal(molt_drain(p.old), 0);
 	e = next_of(&p, p.new);
 	assert_int_equal(molt_event_type(e), MOLT_FAILED);
 	assert_int_equal(molt_event_reason(e), MOLT_REASON_ABORTED);
 	assert_non_null(strstr(molt_event_text(e), "50 ms"));
-	assert_string_equal(molt_state_name(p.old), "serving");
+	assert_string_equal(molt_state_name(p.old), "renounced");
+	molt_free(p.new);
+}
+
+/* Says that it is still working, for so long or until it has failed. Returns for how long. */
+static int64_t
+progress_for(const struct pair *p, int milliseconds)
+{
+	struct pollfd fd = { .fd = molt_fd(p->old), .events = POLLIN };
+	int64_t begin = now();
+
+	while (now() < begin + milliseconds && strcmp(molt_state_name(p->new), "failed") != 0) {
+		assert_int_equal(molt_progress(p->new), 0);
+		molt_dispatch(p->new);
+		poll(&fd, 1, 5);
+		molt_dispatch(p->old);
+	}
+	return now() - begin;
+}
+
+static void
+test_progress_extends_a_deadline(void **state)
+{
+	struct pair p = serving(state);
+
+	assert_int_equal(molt_set_deadline(p.old, MOLT_DEADLINE_READY, 1000), 0);
+	warm_up(&p);
+	progress_for(&p, 1500);
+	assert_string_equal(molt_state_name(p.new), "warming");
+	molt_free(p.new);
+}
+
+static void
+test_progress_has_an_end(void **state)
+{
+	struct pair p = serving(state);
+
+	assert_int_equal(molt_set_deadline(p.old, MOLT_DEADLINE_READY, 50), 0);
+	warm_up(&p);
+	assert_in_range(progress_for(&p, 10000), 400, 9000);
+	assert_next(&p, p.new, MOLT_FAILED, MOLT_REASON_ABORTED);
 	molt_free(p.new);
 }
 
@@ -466,6 +512,8 @@ main(void)
 		HANDLE_TEST(test_second_successor_is_refused),
 		HANDLE_TEST(test_owner_of_the_files),
 		HANDLE_TEST(test_ready_deadline),
+		HANDLE_TEST(test_progress_extends_a_deadline),
+		HANDLE_TEST(test_progress_has_an_end),
 		HANDLE_TEST(test_spawned_one_ends_early),
 	};
 
