@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -518,6 +519,64 @@ echo_answers_datagrams_across_an_upgrade(void **state)
 	close(fd);
 }
 
+static int
+unix_client(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = WAIT_MS / 1000 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(strlen(path) < sizeof address.sun_path);
+	memcpy(address.sun_path, path, strlen(path));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* What the successor didn't want is given up, and bound again when the successor has died. */
+static void
+echo_serves_again_when_its_successor_dies(void **state)
+{
+	struct test *t = *state;
+	struct server *one = &t->servers[t->count++], *two;
+	char path[512], address[256];
+	char *argv[] = { (char *)server_example("echo", path),
+			 "-s",
+			 t->path,
+			 "-P",
+			 "30",
+			 "-l",
+			 "tcp://127.0.0.1:0",
+			 "-l",
+			 address,
+			 NULL };
+	int fd;
+
+	snprintf(address, sizeof address, "unix://%s/echo", t->directory);
+	assert_int_equal(server_start(one, argv), 0);
+	t->port = server_port(one, WAIT_MS);
+	assert_non_null(server_expect(one, "listening on unix:", WAIT_MS));
+	two = start(t, "echo", "30");
+	assert_non_null(server_expect(one, "RETIRE, unclaimed", WAIT_MS));
+	assert_non_null(server_expect(one, "DRAIN", WAIT_MS));
+	fd = client(t, SOCK_STREAM);
+	echoes(fd, "two");
+	close(fd);
+	server_signal(two, SIGKILL);
+	assert_non_null(server_expect(one, "RESUME, changed", WAIT_MS));
+	fd = client(t, SOCK_STREAM);
+	echoes(fd, "one again");
+	close(fd);
+	fd = unix_client(address + strlen("unix://"));
+	assert_true(fd >= 0);
+	echoes(fd, "bound again");
+	close(fd);
+	server_signal(one, SIGTERM);
+	exits_with_0(one);
+}
+
 static void
 a_second_sigterm_ends_at_once(void **state)
 {
@@ -576,6 +635,7 @@ main(void)
 		CLAIM(echo_keeps_its_connections_and_goes_with_the_last),
 		CLAIM(echo_cuts_what_is_left_at_the_deadline),
 		CLAIM(echo_answers_datagrams_across_an_upgrade),
+		CLAIM(echo_serves_again_when_its_successor_dies),
 		CLAIM(a_second_sigterm_ends_at_once),
 		CLAIM(sighup_starts_the_successor),
 	};
