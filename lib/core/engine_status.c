@@ -233,8 +233,6 @@ molt__status_watcher_readable(struct molt *m, int index)
 	struct message message;
 	struct incoming packet;
 
-	if (w->channel == NULL)
-		return;
 	for (int i = 0; i < ENGINE_TURN_MAX; i++) {
 		switch (molt__engine_receive(m, w->channel, &message, &packet)) {
 		case ENGINE_MESSAGE:

@@ -6,11 +6,12 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -113,6 +114,67 @@ test_told_when_it_changes(void **state)
 	assert_int_equal(next_status(f->m, w), 0);
 	molt_watch_free(w);
 	assert_int_equal(molt_dispatch(f->m), 0);
+}
+
+/*
+ * A change wakes the process that is watched, so that it is told without anything else happening.
+ */
+static void
+test_change_wakes(void **state)
+{
+	struct fixture *f = *state;
+	struct pollfd p;
+	struct molt_watch *w;
+
+	handle_serve(f->m);
+	w = watch(f);
+	assert_true(next_status(f->m, w) > 0);
+	assert_null(molt_next_event(f->m));
+	molt_dispatch(f->m);
+	p = (struct pollfd){ .fd = molt_fd(f->m), .events = POLLIN };
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_int_equal(molt_set_label(f->m, "changed"), 0);
+	assert_int_equal(poll(&p, 1, 0), 1);
+	molt_dispatch(f->m);
+	assert_true(molt_watch_next(w, 0, text, sizeof(text)) > 0);
+	molt_watch_free(w);
+}
+
+static void
+assert_described(struct molt *m, const char *words)
+{
+	char line[500];
+
+	molt_describe(m, line, sizeof(line));
+	if (strstr(line, words) == NULL)
+		fail_msg("\"%s\" does not say \"%s\"", line, words);
+}
+
+static void
+test_one_line(void **state)
+{
+	struct fixture *f = *state;
+	struct molt *successor = molt_new(f->path);
+	char line[500];
+
+	assert_int_equal(molt_set_label(f->m, "v1"), 0);
+	handle_serve(f->m);
+	snprintf(line, sizeof(line), "generation 1 (v1), pid %d: serving, 0 listeners", getpid());
+	assert_described(f->m, line);
+	assert_int_equal(molt_describe(f->m, NULL, 0), strlen(line));
+	assert_true(molt_listen(f->m, "web", "tcp://127.0.0.1:0") >= 0);
+	assert_int_equal(molt_set_remaining(f->m, 3), 0);
+	molt_dispatch(f->m);
+	assert_described(f->m, "1 listeners, 3 connections");
+	assert_int_equal(molt_set_label(successor, "v2"), 0);
+	assert_int_equal(molt_connect(successor), 0);
+	while (strcmp(molt_state_name(f->m), "offered") != 0)
+		molt_wait(f->m, 100);
+	snprintf(line, sizeof(line), "; handing over to pid %d (v2)", getpid());
+	assert_described(f->m, line);
+	assert_int_equal(molt_cancel(f->m), 0);
+	assert_described(f->m, "3 connections; last failure: ");
+	molt_free(successor);
 }
 
 /* A handoff shows while it lasts, and afterwards why it failed. */
@@ -321,6 +383,92 @@ test_too_many(void **state)
 		molt_watch_free(w[i]);
 }
 
+/* --- bare packets --------------------------------------------------------------------------- */
+
+/* A packet of wire version 1 with an empty body. */
+static void
+send_bare(int fd, uint16_t type)
+{
+	unsigned char packet[18] = { 'M', 'O', 'L', 'T', 1, 0, (unsigned char)type, 0, 2 };
+
+	packet[16] = '{';
+	packet[17] = '}';
+	assert_int_equal(send(fd, packet, sizeof(packet), MSG_NOSIGNAL), sizeof(packet));
+}
+
+static int
+open_socket(const char *path, struct sockaddr_un *ret_address)
+{
+	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	strcpy(ret_address->sun_path, path);
+	return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+/* STATUS is answered once, and then the channel ends. */
+static void
+test_asked_once(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_un address;
+	int fd = open_socket(f->path, &address);
+
+	handle_serve(f->m);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	send_bare(fd, 15);
+	for (int i = 0; i < 5; i++)
+		molt_dispatch(f->m);
+	assert_true(recv(fd, text, sizeof(text), 0) > 16);
+	assert_int_equal(text[6], 15);
+	assert_int_equal(recv(fd, text, sizeof(text), 0), 0);
+	close(fd);
+}
+
+/* Who answers on the path is not always one of ours. */
+static void
+test_answers_that_are_none(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_un address;
+	int fd = open_socket(f->path, &address);
+	struct molt_watch *w;
+	int accepted;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	w = watch(f);
+	accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	send_bare(accepted, 14);
+	assert_int_equal(molt_watch_next(w, 1000, text, sizeof(text)), -EPROTO);
+	send_bare(accepted, 15);
+	assert_int_equal(molt_watch_next(w, 1000, text, sizeof(text)), -EPROTO);
+	assert_int_equal(send(accepted, "garbage", 7, MSG_NOSIGNAL), 7);
+	assert_int_equal(molt_watch_next(w, 1000, text, sizeof(text)), -EPROTO);
+	close(accepted);
+	assert_int_equal(molt_watch_next(w, 1000, text, sizeof(text)), -EPIPE);
+	molt_watch_free(w);
+	close(fd);
+}
+
+/* The kernel's limit on a socket's path is not this library's. */
+static void
+test_long_path(void **state)
+{
+	struct fixture *f = *state;
+	struct molt_watch *w;
+	char *longer = malloc(strlen(f->path) + 201);
+
+	sprintf(longer, "%s%0200d", f->path, 0);
+	free(f->path);
+	f->path = longer;
+	molt_free(f->m);
+	check_new_fails(f->path, ENOENT);
+	f->m = molt_new(f->path);
+	handle_serve(f->m);
+	w = watch(f);
+	assert_true(next_status(f->m, w) > 0);
+	molt_watch_free(w);
+}
+
 /* More listeners than a packet takes: the status says how many it left out. */
 static void
 test_listeners_left_out(void **state)
@@ -350,6 +498,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		HANDLE_TEST(test_keys),
 		HANDLE_TEST(test_told_when_it_changes),
+		HANDLE_TEST(test_change_wakes),
+		HANDLE_TEST(test_one_line),
 		HANDLE_TEST(test_shows_a_handoff),
 		HANDLE_TEST(test_shows_what_drains),
 		HANDLE_TEST(test_nobody_to_watch),
@@ -358,6 +508,9 @@ main(void)
 		HANDLE_TEST(test_end_of_the_watched),
 		HANDLE_TEST(test_slow_watcher),
 		HANDLE_TEST(test_too_many),
+		HANDLE_TEST(test_asked_once),
+		HANDLE_TEST(test_answers_that_are_none),
+		HANDLE_TEST(test_long_path),
 		HANDLE_TEST(test_listeners_left_out),
 	};
 
