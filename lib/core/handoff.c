@@ -77,12 +77,6 @@ end_of_write(struct handoff *h)
 	return purpose;
 }
 
-static bool
-deadline_is(const struct handoff_input *in, enum handoff_deadline deadline)
-{
-	return in->type == HANDOFF_DEADLINE && in->deadline == deadline;
-}
-
 /* --- successor ----------------------------------------------------------------------------------- */
 
 /* Everything is closed before the host hears of it, so that it can try again at once. */
@@ -778,24 +772,25 @@ drain_deadline(struct step *s)
 {
 	struct handoff *h = s->h;
 
-	if (deadline_is(s->in, HANDOFF_DEADLINE_CONFIRM)) {
+	if (s->in->deadline == HANDOFF_DEADLINE_CONFIRM) {
 		renounce(s);
 		return;
 	}
-	if (deadline_is(s->in, HANDOFF_DEADLINE_DRAIN))
+	if (s->in->deadline == HANDOFF_DEADLINE_DRAIN)
 		h->cut = true;
 	else
 		h->probation_over = true;
 	leave_if_drained(s);
 }
 
+/* Who still finds its own name there had a successor that confirmed what it never did. */
 static void
 drain_locked(struct step *s)
 {
-	if (s->in->record.owner == s->h->down)
-		take_back(s);
-	else
+	if (names_a_stranger(s->h, &s->in->record))
 		renounce_unlocking(s);
+	else
+		take_back(s);
 }
 
 static void
