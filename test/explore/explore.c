@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* time limit: 300 s */
+/* not under thread: it has one thread */
+/* not under valgrind: a hundred million steps */
+/*
+ * Explores every state that a few processes can reach which run the shipped handoff.c, within several
+ * bounds on what goes wrong, and checks each. No state is taken for another: they are compared whole.
+ *
+ *     explore                       three processes
+ *     explore --full                four: three generations and a fresh starter
+ *     explore --mutant NAME CHECK   linked with a mutant: passes if CHECK catches it; the way there is
+ *                                   printed too if one more argument says "trace"
+ */
+#include "search.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { SLOW = 1 };
+#else
+enum { SLOW = 0 };
+#endif
+
+/*                                   crash freeze loss failure stop cancel exclusive idle */
+static const struct bounds small[] = {
+	{ "two, everything once", 2, { 1, 1, 1, 1, 1, 1, 1, 1 } },
+};
+
+static const struct bounds quick[] = {
+	{ "two, everything", 2, { 2, 1, 1, 1, 2, 1, 1, 1 } },
+	{ "three, crashes", 3, { 2, 1, 1, 0, 0, 0, 0, 0 } },
+	{ "three, stops", 3, { 1, 1, 0, 0, 1, 0, 0, 0 } },
+	{ "three, failures", 3, { 1, 1, 0, 1, 0, 0, 0, 0 } },
+	{ "three, cancelled", 3, { 1, 1, 0, 0, 0, 1, 0, 0 } },
+	{ "three, exclusive", 3, { 1, 1, 0, 0, 0, 0, 1, 0 } },
+	{ "three, idle", 3, { 1, 0, 1, 0, 0, 0, 0, 1 } },
+};
+
+static const struct bounds full[] = {
+	{ "four, crashes", 4, { 2, 1, 0, 0, 0, 0, 0, 0 } },
+	{ "four, hints lost", 4, { 1, 1, 1, 0, 0, 0, 0, 0 } },
+	{ "four, stops", 4, { 1, 0, 0, 0, 1, 0, 0, 0 } },
+	{ "four, failures", 4, { 1, 0, 0, 1, 0, 0, 0, 0 } },
+	{ "four, cancelled", 4, { 1, 0, 0, 0, 0, 1, 0, 0 } },
+	{ "four, exclusive", 4, { 1, 0, 0, 0, 0, 0, 1, 0 } },
+};
+
+struct list {
+	const struct bounds *bounds;
+	size_t count;
+};
+
+#define LIST_OF(array)                                                                             \
+	{                                                                                          \
+		array, sizeof(array) / sizeof((array)[0])                                          \
+	}
+
+static struct list chosen = LIST_OF(quick);
+static bool broken[CHECKS];
+static enum check catcher;
+static bool want_trace = true;
+
+static void
+print_bounds(const struct bounds *b)
+{
+	static const char *const what[BUDGETS] = { "crashes", "freezes", "lost hints", "failures",
+						   "stops",   "cancels", "exclusive",  "idle" };
+
+	printf("explore: %s: %d processes", b->name, b->processes);
+	for (int i = 0; i < BUDGETS; i++) {
+		if (b->budgets[i] > 0)
+			printf(", %s %d", what[i], b->budgets[i]);
+	}
+	printf("\n");
+	fflush(stdout);
+}
+
+static void
+print_result(const struct search *s)
+{
+	printf("explore:     %u states, %llu edges, depth %u, %.1f s, %llu MiB\n", s->space.count,
+	       (unsigned long long)s->space.edge_count, s->depth, s->seconds,
+	       (unsigned long long)(space_size(&s->space) >> 20));
+	for (int check = 0; check < CHECKS; check++) {
+		if (!s->violations[check].found)
+			continue;
+		broken[check] = true;
+		printf("explore: not so: %s (%s), after %u steps\n",
+		       check_meaning((enum check)check), check_name((enum check)check),
+		       search_trace_length(s, (enum check)check));
+		if (want_trace)
+			search_print_trace(s, (enum check)check, stdout);
+	}
+	fflush(stdout);
+}
+
+static int
+explore_all(void **state)
+{
+	unsigned long long states = 0;
+	unsigned long long edges = 0;
+	double seconds = 0;
+
+	(void)state;
+	for (size_t i = 0; i < chosen.count; i++) {
+		struct search s;
+
+		print_bounds(&chosen.bounds[i]);
+		search_run(&s, &chosen.bounds[i], ~(check_set)0, false);
+		print_result(&s);
+		states += s.space.count;
+		edges += s.space.edge_count;
+		seconds += s.seconds;
+		search_free(&s);
+	}
+	printf("explore: in all %llu states, %llu edges, %.1f s\n", states, edges, seconds);
+	fflush(stdout);
+	return 0;
+}
+
+static void
+check_holds(void **state)
+{
+	const enum check *check = *state;
+
+	assert_false(broken[*check]);
+}
+
+static void
+states_have_names(void **state)
+{
+	(void)state;
+	for (int i = 0; i < HANDOFF_STATES; i++)
+		assert_non_null(molt__handoff_state_name((enum handoff_state)i));
+}
+
+static int
+run_checks(void)
+{
+	static enum check checks[CHECKS];
+	struct CMUnitTest tests[CHECKS + 1] = { [CHECKS] = cmocka_unit_test(states_have_names) };
+
+	for (int i = 0; i < CHECKS; i++) {
+		checks[i] = (enum check)i;
+		tests[i] = (struct CMUnitTest){ check_name(checks[i]), check_holds, NULL, NULL,
+						&checks[i] };
+	}
+	return cmocka_run_group_tests_name("explore", tests, explore_all, NULL);
+}
+
+/* --- Mutants ------------------------------------------------------------------------------------- */
+
+static bool
+is_caught_within(const struct bounds *bounds)
+{
+	struct search s;
+	bool caught;
+
+	print_bounds(bounds);
+	search_run(&s, bounds, CHECK_BIT(catcher), true);
+	caught = s.violations[catcher].found;
+	print_result(&s);
+	search_free(&s);
+	return caught;
+}
+
+/* The smallest bounds first: most are caught there. */
+static void
+mutant_is_caught(void **state)
+{
+	bool caught = is_caught_within(&small[0]);
+
+	(void)state;
+	for (size_t i = 0; !caught && i < sizeof(quick) / sizeof(quick[0]); i++)
+		caught = is_caught_within(&quick[i]);
+	assert_true(caught);
+}
+
+static int
+run_mutant(const char *name, const char *check)
+{
+	char title[256];
+	struct CMUnitTest test = { title, mutant_is_caught, NULL, NULL, NULL };
+	const struct CMUnitTest tests[] = { test };
+
+	catcher = check_by_name(check);
+	if (catcher == CHECKS) {
+		fprintf(stderr, "explore: there is no check called %s\n", check);
+		return 2;
+	}
+	snprintf(title, sizeof(title), "%s is caught by %s", name, check);
+	return cmocka_run_group_tests_name("mutant", tests, NULL, NULL);
+}
+
+int
+main(int argc, char *argv[])
+{
+	if (argc >= 4 && strcmp(argv[1], "--mutant") == 0) {
+		want_trace = argc == 5 && strcmp(argv[4], "trace") == 0;
+		return run_mutant(argv[2], argv[3]);
+	}
+	if (argc == 2 && strcmp(argv[1], "--full") == 0)
+		chosen = (struct list)LIST_OF(full);
+	else if (argc != 1)
+		return 2;
+	if (SLOW)
+		chosen = (struct list)LIST_OF(small);
+	return run_checks();
+}

@@ -1,0 +1,3 @@
+# check: stopping-takes-nothing
+# Takes over from a dead successor although it was told to stop.
+/^yielded_locked(/,/^}/ s/ && !h->stopping//
