@@ -2,6 +2,7 @@
 /* Status from outside: its keys, who is told of what, and a watcher's bad ends. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -321,6 +322,30 @@ test_times_out(void **state)
 	molt_watch_free(w);
 }
 
+static void *
+wait_for_one(void *w)
+{
+	return (void *)(intptr_t)molt_watch_next(w, 10000, text, sizeof(text));
+}
+
+/* The answer comes while the watcher waits. */
+static void
+test_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct molt_watch *w;
+	pthread_t thread;
+	void *result;
+
+	handle_serve(f->m);
+	w = watch(f);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_one, w), 0);
+	while (pthread_tryjoin_np(thread, &result) == EBUSY)
+		molt_wait(f->m, 5);
+	assert_true((intptr_t)result > 0);
+	molt_watch_free(w);
+}
+
 static void
 test_end_of_the_watched(void **state)
 {
@@ -505,6 +530,7 @@ main(void)
 		HANDLE_TEST(test_nobody_to_watch),
 		HANDLE_TEST(test_too_small),
 		HANDLE_TEST(test_times_out),
+		HANDLE_TEST(test_waits),
 		HANDLE_TEST(test_end_of_the_watched),
 		HANDLE_TEST(test_slow_watcher),
 		HANDLE_TEST(test_too_many),
