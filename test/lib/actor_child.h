@@ -21,6 +21,8 @@ struct child_handle {
 	bool serves;
 	bool uncounted;
 	bool stays;
+	bool deaf; /* wrong on purpose: see actor.h */
+	bool liar;
 };
 
 struct child_listener {

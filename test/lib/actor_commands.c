@@ -213,6 +213,20 @@ do_stay(struct call *k)
 	return 0;
 }
 
+static int
+do_deaf(struct call *k)
+{
+	k->h->deaf = true;
+	return 0;
+}
+
+static int
+do_liar(struct call *k)
+{
+	k->h->liar = true;
+	return 0;
+}
+
 /* --- Listeners -------------------------------------------------------------------------------- */
 
 static int
@@ -478,6 +492,8 @@ static const struct command commands[] = {
 	{ "remaining", 2, false, do_remaining },
 	{ "uncounted", 1, false, do_uncounted },
 	{ "stay", 1, false, do_stay },
+	{ "deaf", 1, false, do_deaf },
+	{ "liar", 1, false, do_liar },
 	{ "listen", 3, false, do_listen },
 	{ "count", 2, false, do_count },
 	{ "fd", 3, false, do_fd },
