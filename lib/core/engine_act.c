@@ -337,6 +337,7 @@ do_close_down(struct molt *m, const struct handoff_action *a)
 	molt__inventory_end_handoff(&m->inventory);
 	memcpy(m->last_failure, m->why, sizeof(m->last_failure));
 	m->why[0] = '\0';
+	m->why_error = 0;
 	m->why_reason = 0;
 	molt__engine_log(m, LOG_WARNING, "abort", "the handoff to pid %d (%s) has failed: %s",
 			 (int)m->down.peer.pid, m->down.peer.label, m->last_failure);
@@ -362,10 +363,13 @@ do_disarm(struct molt *m, const struct handoff_action *a)
 	molt__time_disarm(m);
 }
 
+/* Who begins to drain says so at once, and again at each tick. */
 static void
 do_tell(struct molt *m, const struct handoff_action *a)
 {
 	molt__event_tell(m, a);
+	if (a->event == HANDOFF_EVENT_DRAIN)
+		molt__down_send_remaining(m);
 }
 
 typedef void action_function(struct molt *m, const struct handoff_action *a);
