@@ -140,8 +140,10 @@ on_event(struct server *s, const struct molt_event *event)
 		break;
 	case MOLT_RETIRE:
 		s->accepting = false;
-		/* Who waits in its queue is still served here. */
-		accept_some(s, molt_event_fd(event), CLIENTS_MAX);
+		/* Who waits in its queue is still served here, unless it is the successor's. */
+		if (molt_event_reason(event) != MOLT_REASON_LEAVING)
+			accept_some(s, molt_event_fd(event), CLIENTS_MAX);
+		molt_set_remaining(s->molt, s->client_count);
 		break;
 	case MOLT_LEAVE:
 		return 0;

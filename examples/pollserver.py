@@ -18,6 +18,7 @@ import sys
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_void_p
 
 SERVE, FAILED, PAUSE, RESUME, RETIRE, SPAWN_FAILED, LEAVE = 2, 3, 5, 7, 8, 9, 10
+REASON_LEAVING = 8
 DEADLINE_DRAIN, DEADLINE_PROBATION = 7, 8
 CLIENTS_MAX = 1000
 
@@ -198,7 +199,9 @@ class Server:
             self.accepting = False
         elif kind == RETIRE:
             self.accepting = False
-            self.accept(self.lib.molt_event_fd(event), 1000)
+            if self.lib.molt_event_reason(event) != REASON_LEAVING:
+                self.accept(self.lib.molt_event_fd(event), 1000)
+            self.lib.molt_set_remaining(self.molt, len(self.clients))
         elif kind == LEAVE:
             self.status = 0
         elif kind == FAILED:

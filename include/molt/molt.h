@@ -70,8 +70,8 @@ struct molt *molt_new(const char *path);
 void molt_free(struct molt *m);
 
 /*
- * The sentence of the last failed call on this handle; "" before the first one. Valid until the
- * next call on the handle.
+ * The sentence of the last failed call on this handle; "" before the first one. Calls that any
+ * thread may make leave it alone. Valid until the next call on the handle.
  */
 const char *molt_error(const struct molt *m);
 
@@ -252,15 +252,16 @@ const char *molt_inherited_name(struct molt *m, int index);
 int molt_fd(struct molt *m);
 
 /*
- * Does what is due, never blocks. Returns the number of events that wait for molt_next_event().
- * Calling it when nothing is due is harmless.
+ * Does what is due, never blocks. Returns how many events wait for molt_next_event(), the RETIREs of
+ * one reason counted as one. Calling it when nothing is due is harmless. Errors: -EBUSY (not
+ * connected yet).
  */
 int molt_dispatch(struct molt *m);
 
 /*
  * For a host that cannot poll a foreign descriptor: waits up to `milliseconds` (-1: for ever) until
- * an event waits, dispatching meanwhile. Returns the number of events that wait, 0 if none came. A
- * signal ends the wait early (-EINTR).
+ * an event waits, dispatching meanwhile. Returns what molt_dispatch() does, 0 if none came. A signal
+ * ends the wait early (-EINTR). Errors: -EBUSY (not connected yet).
  */
 int molt_wait(struct molt *m, int milliseconds);
 
@@ -310,15 +311,15 @@ enum molt_event_type {
 	 */
 	MOLT_RESUME = 7,
 	/*
-	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop, accept until
-	 * EAGAIN, close it if you offered it; the library closes its own when this event has been
-	 * acted on. Reason: UNCLAIMED (the successor did not want it), RENOUNCED (this process
-	 * gives up for good), LEAVING.
+	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop; unless the
+	 * reason is LEAVING, accept until EAGAIN and say molt_set_remaining(); close it if you
+	 * offered it; the library closes its own when this event has been acted on. Reason:
+	 * UNCLAIMED (the successor did not want it), RENOUNCED (this process gives up for good), or
+	 * LEAVING (what waits in its queue is the successor's now, and would be lost here).
 	 */
 	MOLT_RETIRE = 8,
 	/*
-	 * To who called molt_spawn(): molt_event_error() is exec's errno, or 0 and the text says
-	 * how it ended.
+	 * To who called molt_spawn(): the child has ended before it served. The text says how.
 	 */
 	MOLT_SPAWN_FAILED = 9,
 	/*
@@ -361,7 +362,7 @@ const char *molt_reason_name(int reason);
 /* What happened, in a sentence. Never NULL. */
 const char *molt_event_text(const struct molt_event *event);
 
-/* A negative errno for FAILED and SPAWN_FAILED, otherwise 0. */
+/* A negative errno for FAILED, otherwise 0. */
 int molt_event_error(const struct molt_event *event);
 
 /* RETIRE: the descriptor. Others: -1. */
@@ -422,7 +423,7 @@ int molt_set_remaining(struct molt *m, int64_t connections);
  * Stops on purpose (SIGTERM): without a successor the socket file goes, RETIRE comes for every
  * listener, and LEAVE when nothing remains. With one under way the service is handed over first. In
  * a process that does not serve yet the start fails. A second call gives up the handoff and stops.
- * Errors: -EALREADY (stopping already, and nothing to hurry).
+ * Errors: -EALREADY (stopping already, and nothing to hurry), -EBUSY (not connected yet).
  */
 int molt_drain(struct molt *m);
 
@@ -430,11 +431,13 @@ int molt_drain(struct molt *m);
 
 /*
  * Starts a process as the successor: argv[0] by its path now (so a new binary at that path is
- * found; without a slash by PATH), `envp` or this process's environment if NULL, LISTEN_* and
- * NOTIFY_SOCKET left out, default signals, empty mask, standard descriptors only. Watches it within
- * molt_fd() and reaps that child only. Returns its pid; SPAWN_FAILED follows if exec fails, or if
- * the child ends before it serves. Errors: -ENOENT, -EACCES (argv[0] cannot be run), -EAGAIN,
- * -EBUSY (one that was spawned has not come to serve yet).
+ * found; without a slash by PATH), `envp` or this process's environment if NULL, less what systemd
+ * meant for this process alone (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, NOTIFY_SOCKET), default
+ * signals, empty mask, standard descriptors only. Waits until exec has happened. Watches the child
+ * within molt_fd() and reaps no other. Returns its pid; SPAWN_FAILED follows if it ends before it
+ * serves. Errors: -ENOENT, -EACCES, -ENOEXEC and others of execve(2) (argv[0] cannot be run),
+ * -EAGAIN, -EPERM (this process does not serve), -EBUSY (one that was spawned has not come to serve
+ * yet).
  */
 pid_t molt_spawn(struct molt *m, char *const argv[], char *const envp[]);
 

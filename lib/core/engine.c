@@ -85,14 +85,6 @@ molt__engine_room(const struct molt *m)
 	return room < 0 ? WIRE_DESCRIPTORS_MAX : room;
 }
 
-void
-molt__engine_set_remaining(struct molt *m, int64_t connections)
-{
-	m->remaining = connections;
-	molt__status_changed(m);
-	molt__engine_feed_type(m, connections == 0 ? HANDOFF_HOST_IDLE : HANDOFF_HOST_BUSY);
-}
-
 /* --- feeding ----------------------------------------------------------------------------------- */
 
 /* One step. Says whether it ended in a question, whose answer is in *ret_answer. */
@@ -130,19 +122,48 @@ feed_now(struct molt *m, const struct handoff_input *in)
 	molt__status_changed(m);
 }
 
+/* Says whether the host has told anew how many connections it has, and makes an input of it. */
+static bool
+take_remaining(struct molt *m, struct handoff_input *ret_in)
+{
+	struct requests *r = &m->requests;
+	bool changed;
+
+	pthread_mutex_lock(&r->mutex);
+	changed = r->remaining_changed;
+	r->remaining_changed = false;
+	if (changed)
+		m->remaining = r->remaining;
+	pthread_mutex_unlock(&r->mutex);
+	if (!changed)
+		return false;
+	*ret_in = (struct handoff_input){ .type = HANDOFF_HOST_BUSY };
+	if (m->remaining == 0)
+		ret_in->type = HANDOFF_HOST_IDLE;
+	molt__status_changed(m);
+	return true;
+}
+
 /*
  * What carrying out an action makes happen is fed after it, in order: the machine sees one input at a
  * time. An action feeds at most one input, and no more than a few actions do, so the queue cannot fill.
+ *
+ * What the host has said of its connections comes first: who has accepted what waited in a retired
+ * listener's queue must not be told to leave for what was so before.
  */
 void
 molt__engine_feed(struct molt *m, const struct handoff_input *in)
 {
+	struct handoff_input said;
+
 	if (m->feeding) {
 		if (m->queued_count < ENGINE_INPUTS_MAX)
 			m->queued[m->queued_count++] = *in;
 		return;
 	}
 	m->feeding = true;
+	if (take_remaining(m, &said))
+		feed_now(m, &said);
 	feed_now(m, in);
 	for (int i = 0; i < m->queued_count; i++)
 		feed_now(m, &m->queued[i]);
@@ -229,18 +250,17 @@ run_requests(struct molt *m)
 {
 	struct requests *r = &m->requests;
 	struct requests asked;
+	struct handoff_input said;
 	eventfd_t count;
 
 	eventfd_read(m->wake, &count);
 	pthread_mutex_lock(&r->mutex);
 	asked.commit = r->commit;
 	asked.progress = r->progress;
-	asked.remaining_changed = r->remaining_changed;
-	asked.remaining = r->remaining;
-	r->commit = r->progress = r->remaining_changed = false;
+	r->commit = r->progress = false;
 	pthread_mutex_unlock(&r->mutex);
-	if (asked.remaining_changed)
-		molt__engine_set_remaining(m, asked.remaining);
+	if (take_remaining(m, &said))
+		molt__engine_feed(m, &said);
 	if (asked.progress) {
 		molt__time_progress(m);
 		molt__up_send_progress(m);

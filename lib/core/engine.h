@@ -283,7 +283,6 @@ void molt__engine_log(struct molt *m, int severity, const char *key, const char 
 bool molt__engine_uid_allowed(const struct molt *m, uid_t uid);
 int molt__engine_room(const struct molt *m);
 /* -1: any thread has never said. Tells the machine IDLE or BUSY. */
-void molt__engine_set_remaining(struct molt *m, int64_t connections);
 void molt__engine_wake(struct molt *m);
 int molt__engine_spawn(struct molt *m, char *const argv[], char *const envp[]);
 void molt__engine_child_ended(struct molt *m);
