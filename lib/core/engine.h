@@ -16,7 +16,10 @@
  *   engine_up.c         the channel to the predecessor: HELLO to CONFIRM
  *   engine_down.c       the channel to the successor: OFFER to BYE
  *   engine_greet.c      the socket file: who connects, and what they want
- *   engine_listeners.c  listeners and offers: molt_listen() and its like, LISTEN, RETIRE
+ *   engine_listen.c     molt_listen(): inherited, from systemd, or bound
+ *   engine_offer.c      molt_take(), molt_offer() and their like
+ *   engine_hold.c       what those share: holding, dropping, entering service
+ *   engine_listeners.c  listeners in the course of a handoff: inherited, retired, closed
  *   engine_status.c     status as JSON, and those who watch it
  */
 #ifndef MOLT_CORE_ENGINE_H
