@@ -197,7 +197,8 @@ int molt_start(struct molt *m);
  * In a process that serves already a fresh socket listens at once. Call it between molt_start() and
  * molt_ready(), or while serving. Errors: -EINVAL (address or option is malformed), -EADDRINUSE,
  * -EADDRNOTAVAIL, -EACCES and the others of bind(2), -EEXIST (the name is in use for another
- * address or by an offer), -EBUSY (between commit and outcome, or not started), -EMFILE.
+ * address or by an offer), -EBUSY (between commit and outcome, or not started), -ECANCELED (this
+ * start has failed), -EMFILE.
  */
 int molt_listen(struct molt *m, const char *name, const char *address);
 
@@ -210,7 +211,8 @@ int molt_listener_fd(struct molt *m, const char *name, int index);
 /*
  * Takes the inherited descriptor called `name` (one from systemd if the predecessor had none; of a
  * group, one member a call): from now on it is yours, and claimed. Offer it again to hand it on in
- * your turn. Errors: -ENOENT (none, or no more), -EBUSY (not started).
+ * your turn. Errors: -ENOENT (none, or no more), -EBUSY (not started), -ECANCELED (this start has
+ * failed).
  */
 int molt_take(struct molt *m, const char *name);
 
