@@ -146,12 +146,16 @@ offer_failed(struct molt *m, int error)
 				     strerror(-error));
 }
 
-/* One packet. Says whether there is nothing more to offer for now. */
+/*
+ * One packet. Says whether there is nothing more to offer for now. The successor waits for the last
+ * one, so that it is sent even if what it was to carry has been withdrawn meanwhile.
+ */
 static bool
 send_some(struct molt *m, struct packing *p)
 {
 	bool last = pack(m, p);
-	int error = p->count == 0 ? 0 : send_packing(m, p, last);
+	bool awaited = p->count > 0 || !m->down.offer_complete;
+	int error = awaited ? send_packing(m, p, last) : 0;
 
 	if (error < 0) {
 		offer_failed(m, error);
