@@ -78,7 +78,8 @@ struct molt_event {
 struct engine_time {
 	int fd; /* timerfd */
 	int64_t set_to;
-	int64_t deadline[MOLT_DEADLINE_TICK + 1]; /* the host's or the predecessor's lengths */
+	int64_t deadline[MOLT_DEADLINE_TICK + 1]; /* the host's lengths */
+	int64_t agreed[MOLT_DEADLINE_TICK + 1];   /* the predecessor's, or -1: until this one owns */
 	enum handoff_deadline stage;              /* which of START to CONFIRM runs */
 	int64_t stage_at;
 	int64_t stage_limit; /* progress never extends it beyond this */

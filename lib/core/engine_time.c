@@ -42,6 +42,7 @@ void
 molt__time_set_defaults(struct engine_time *t)
 {
 	memset(t, 0, sizeof(*t));
+	memset(t->agreed, -1, sizeof(t->agreed));
 	t->fd = -1;
 	t->deadline[MOLT_DEADLINE_HELLO] = 1000;
 	t->deadline[MOLT_DEADLINE_START] = 5000;
@@ -54,10 +55,14 @@ molt__time_set_defaults(struct engine_time *t)
 	t->deadline[MOLT_DEADLINE_TICK] = 1000;
 }
 
+/* The predecessor's lengths are for the handoff from it. As a predecessor the host's hold again. */
 int64_t
 molt__time_length(const struct molt *m, enum molt_deadline deadline)
 {
-	return m->time.deadline[deadline];
+	int64_t agreed = m->time.agreed[deadline];
+	bool is_successor = m->handoff.state >= HANDOFF_WARM && m->handoff.state <= HANDOFF_CLAIM;
+
+	return is_successor && agreed >= 0 ? agreed : m->time.deadline[deadline];
 }
 
 /* A length of 0 is due at once, and 0 means "not armed": so no moment is ever 0. */

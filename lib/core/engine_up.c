@@ -118,9 +118,9 @@ note_predecessor(struct molt *m, const struct offer *offer)
 	peer->generation = offer->generation;
 	peer->pid = offer->pid;
 	memcpy(peer->label, offer->label, sizeof(peer->label));
-	m->time.deadline[MOLT_DEADLINE_COMMIT] = offer->deadlines.commit;
-	m->time.deadline[MOLT_DEADLINE_LOAD] = offer->deadlines.load;
-	m->time.deadline[MOLT_DEADLINE_CONFIRM] = offer->deadlines.confirm;
+	m->time.agreed[MOLT_DEADLINE_COMMIT] = offer->deadlines.commit;
+	m->time.agreed[MOLT_DEADLINE_LOAD] = offer->deadlines.load;
+	m->time.agreed[MOLT_DEADLINE_CONFIRM] = offer->deadlines.confirm;
 }
 
 /* Takes over every descriptor of the packet; on failure those not yet inherited are closed. */

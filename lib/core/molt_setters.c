@@ -165,6 +165,7 @@ molt_set_deadline(struct molt *m, int deadline, int64_t milliseconds)
 	if (deadline == MOLT_DEADLINE_TICK && milliseconds == 0)
 		return molt__engine_error(m, -EINVAL, "a tick takes at least 1 ms");
 	m->time.deadline[deadline] = milliseconds;
+	m->time.agreed[deadline] = -1;
 	return 0;
 }
 
