@@ -228,7 +228,8 @@ look_at_record(struct molt *m)
 void
 molt__engine_tick(struct molt *m)
 {
-	if (is_offering(m))
+	/* Of one made after the last late offer the successor would never hear: it makes its own. */
+	if (is_offering(m) && !m->down.committing)
 		molt__engine_secure_path(m);
 	if (molt__handoff_wants_tick(&m->handoff))
 		look_at_record(m);

@@ -298,6 +298,8 @@ void molt__engine_carry_out(struct molt *m, const struct handoff_action *a);
 /* Whoever serves has PATH, with a queue that shows this process's credentials. */
 void molt__engine_secure_path(struct molt *m);
 void molt__engine_close_path(struct molt *m);
+/* A socket file that was bound anew takes the old one's place, here and in the inventory. */
+int molt__engine_replace_path(struct molt *m, int fd, const struct file_identity *file);
 
 /* --- engine_time.c -------------------------------------------------------------------------------- */
 

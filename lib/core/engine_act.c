@@ -37,12 +37,13 @@ lend(struct molt *m, enum entry_kind kind, int fd, const struct file_identity *p
 	return molt__inventory_lend(&m->inventory, &e);
 }
 
-/* A socket file that was bound anew takes the old one's place in the inventory. */
-static int
-adopt_path_socket(struct molt *m, int fd, const struct file_identity *file)
+int
+molt__engine_replace_path(struct molt *m, int fd, const struct file_identity *file)
 {
-	int slot = molt__inventory_find_kind(&m->inventory, INVENTORY_ANY_LENT, ENTRY_PATH);
+	int slot;
 
+	molt__listeners_drop_stale(m, fd);
+	slot = molt__inventory_find_kind(&m->inventory, INVENTORY_ANY_LENT, ENTRY_PATH);
 	if (slot != INVENTORY_NONE)
 		molt__inventory_remove(&m->inventory, slot);
 	if (m->path_watched)
@@ -77,7 +78,7 @@ bind_path(struct molt *m)
 	int error = molt__rendezvous_bind(m->rendezvous, &m->owner, &fd, &file);
 
 	if (error == 0)
-		error = adopt_path_socket(m, fd, &file);
+		error = molt__engine_replace_path(m, fd, &file);
 	if (error == 0 && lend(m, ENTRY_LIFE, molt__rendezvous_life_fd(m->rendezvous), NULL) < 0)
 		error = -ENOMEM;
 	if (error == 0) {
@@ -181,7 +182,7 @@ molt__engine_secure_path(struct molt *m)
 				 path);
 		error = molt__rendezvous_bind(m->rendezvous, &m->owner, &fd, &file);
 		if (error == 0)
-			error = adopt_path_socket(m, fd, &file);
+			error = molt__engine_replace_path(m, fd, &file);
 	}
 	if (m->path_fd >= 0 && error >= 0)
 		error = molt__rendezvous_listen(m->path_fd);

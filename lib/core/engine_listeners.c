@@ -133,6 +133,9 @@ molt__listeners_inherit(struct molt *m, struct entry *e)
 {
 	int error = prepare(m, e);
 
+	/* It was made anew during the handoff: what the socket file means now is this one. */
+	if (error == 0 && e->kind == ENTRY_PATH && m->path_fd >= 0)
+		return molt__engine_replace_path(m, e->fd, &e->path);
 	if (error == 0)
 		error = enter(m, e);
 	if (error < 0) {
