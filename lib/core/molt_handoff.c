@@ -183,6 +183,18 @@ stop_gives_up(const struct molt *m)
 	}
 }
 
+/* Whether the host has ever said how many connections it has. */
+static bool
+has_counted(struct molt *m)
+{
+	int64_t remaining;
+
+	pthread_mutex_lock(&m->requests.mutex);
+	remaining = m->requests.remaining;
+	pthread_mutex_unlock(&m->requests.mutex);
+	return remaining >= 0;
+}
+
 int
 molt_drain(struct molt *m)
 {
@@ -202,6 +214,9 @@ molt_drain(struct molt *m)
 				 (int)getpid());
 		m->why_reason = MOLT_REASON_GIVEN_UP;
 	}
+	/* Who has never served has no connection, also if its host has not said so. */
+	if (m->handoff.state == HANDOFF_FIRST && !has_counted(m))
+		molt__engine_feed_type(m, HANDOFF_HOST_IDLE);
 	molt__engine_feed_type(m, HANDOFF_HOST_STOP);
 	return 0;
 }
