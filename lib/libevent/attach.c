@@ -74,7 +74,7 @@ on_molt_readable(evutil_socket_t fd, short what, void *arg)
 	molt_dispatch(a->molt);
 	while (!a->detached && (event = molt_next_event(a->molt))) {
 		act_on(a, event);
-		if (!a->detached) /* an accept function may have */
+		if (!a->detached && a->function) /* an accept function may have detached */
 			a->function(a->arg, a->molt, event);
 	}
 	a->busy = false;
@@ -134,7 +134,7 @@ molt_attach(struct molt *m, struct event_base *base, molt_event_function *functi
 	struct molt_attachment *a;
 	int error;
 
-	if (!m || !base || !function)
+	if (!m || !base)
 		return refuse(EINVAL);
 	if (molt_base_refusal(base))
 		return refuse(ENOTSUP);
