@@ -14,10 +14,15 @@
 #include "search.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -51,18 +56,25 @@ static const struct bounds full[] = {
 	{ "four, exclusive", 4, { 1, 0, 0, 0, 0, 0, 1, 0 } },
 };
 
+/* What a run came to, in memory that children share with their parent. */
+struct result {
+	check_set broken;
+	unsigned long long states;
+	unsigned long long edges;
+};
+
+enum { BOUNDS_MAX = 16 };
+
 struct list {
 	const struct bounds *bounds;
 	size_t count;
+	int jobs; /* at once */
 };
 
-#define LIST_OF(array)                                                                             \
-	{                                                                                          \
-		array, sizeof(array) / sizeof((array)[0])                                          \
-	}
+#define LIST_OF(array) array, sizeof(array) / sizeof((array)[0])
 
-static struct list chosen = LIST_OF(quick);
-static bool broken[CHECKS];
+static struct list chosen = { LIST_OF(quick), 1 };
+static struct result *results;
 static enum check catcher;
 static bool want_trace = true;
 
@@ -90,7 +102,6 @@ print_result(const struct search *s)
 	for (int check = 0; check < CHECKS; check++) {
 		if (!s->violations[check].found)
 			continue;
-		broken[check] = true;
 		printf("explore: not so: %s (%s), after %u steps\n",
 		       check_meaning((enum check)check), check_name((enum check)check),
 		       search_trace_length(s, (enum check)check));
@@ -100,28 +111,88 @@ print_result(const struct search *s)
 	fflush(stdout);
 }
 
+static void
+explore_within(const struct bounds *bounds, struct result *ret_result)
+{
+	struct search s;
+
+	search_run(&s, bounds, ~(check_set)0, false);
+	print_bounds(bounds);
+	print_result(&s);
+	*ret_result = (struct result){ s.broken, s.space.count, s.space.edge_count };
+	search_free(&s);
+}
+
+/* In a child of its own, so that several can run at once. What it prints comes at its end, whole. */
+static void
+explore_in_child(size_t i)
+{
+	pid_t pid = fork();
+
+	if (pid < 0) {
+		perror("explore: fork");
+		abort();
+	}
+	if (pid > 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+	explore_within(&chosen.bounds[i], &results[i]);
+	exit(0);
+}
+
+static int
+wait_for_child(void)
+{
+	int status = 0;
+
+	return wait(&status) > 0 && status == 0 ? 0 : -1;
+}
+
+static int
+explore_in_children(void)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < chosen.count; i++) {
+		if (i >= (size_t)chosen.jobs)
+			failed |= wait_for_child();
+		explore_in_child(i);
+	}
+	for (int i = 0; i < chosen.jobs; i++)
+		failed |= wait_for_child();
+	return failed;
+}
+
+static void
+print_sum(void)
+{
+	struct result sum = { 0, 0, 0 };
+
+	for (size_t i = 0; i < chosen.count; i++) {
+		sum.states += results[i].states;
+		sum.edges += results[i].edges;
+	}
+	printf("explore: in all %llu states, %llu edges\n", sum.states, sum.edges);
+	fflush(stdout);
+}
+
 static int
 explore_all(void **state)
 {
-	unsigned long long states = 0;
-	unsigned long long edges = 0;
-	double seconds = 0;
+	int failed = 0;
 
 	(void)state;
-	for (size_t i = 0; i < chosen.count; i++) {
-		struct search s;
-
-		print_bounds(&chosen.bounds[i]);
-		search_run(&s, &chosen.bounds[i], ~(check_set)0, false);
-		print_result(&s);
-		states += s.space.count;
-		edges += s.space.edge_count;
-		seconds += s.seconds;
-		search_free(&s);
-	}
-	printf("explore: in all %llu states, %llu edges, %.1f s\n", states, edges, seconds);
-	fflush(stdout);
-	return 0;
+	results = mmap(NULL, BOUNDS_MAX * sizeof(*results), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (results == MAP_FAILED)
+		return -1;
+	if (chosen.jobs > 1)
+		failed = explore_in_children();
+	for (size_t i = 0; chosen.jobs == 1 && i < chosen.count; i++)
+		explore_within(&chosen.bounds[i], &results[i]);
+	print_sum();
+	return failed;
 }
 
 static void
@@ -129,7 +200,8 @@ check_holds(void **state)
 {
 	const enum check *check = *state;
 
-	assert_false(broken[*check]);
+	for (size_t i = 0; i < chosen.count; i++)
+		assert_int_equal(results[i].broken & CHECK_BIT(*check), 0);
 }
 
 static void
@@ -206,10 +278,10 @@ main(int argc, char *argv[])
 		return run_mutant(argv[2], argv[3]);
 	}
 	if (argc == 2 && strcmp(argv[1], "--full") == 0)
-		chosen = (struct list)LIST_OF(full);
+		chosen = (struct list){ LIST_OF(full), 2 };
 	else if (argc != 1)
 		return 2;
 	if (SLOW)
-		chosen = (struct list)LIST_OF(small);
+		chosen = (struct list){ LIST_OF(small), 1 };
 	return run_checks();
 }

@@ -56,7 +56,8 @@ node_of(const struct handoff_action *action, int part, uint16_t next)
 		abort();
 	}
 	i = nodes_used++;
-	nodes[i] = (struct script_node){ *action, (uint8_t)part, next, shape };
+	nodes[i] = (struct script_node){ *action, (uint8_t)part, next, false, shape };
+	nodes[i].names = action->record.owner != 0 || action->record.heir != 0 || nodes[next].names;
 	node_after[i] = *first;
 	*first = i;
 	return i;
@@ -81,8 +82,8 @@ script_rename(uint16_t script, const uint8_t *new_name)
 {
 	struct handoff_action action = nodes[script].action;
 
-	if (script == 0)
-		return 0;
+	if (!nodes[script].names)
+		return script;
 	action.record.owner = new_name[action.record.owner];
 	action.record.heir = new_name[action.record.heir];
 	return node_of(&action, nodes[script].part, script_rename(nodes[script].next, new_name));

@@ -15,6 +15,7 @@ struct script_node {
 	struct handoff_action action;
 	uint8_t part;
 	uint16_t next;
+	bool names;     /* it names somebody */
 	uint32_t shape; /* the same for scripts that differ only by whom they name */
 };
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SPACE_NONE = UINT32_MAX };
+#define SPACE_NONE UINT32_MAX
 
 struct space {
 	size_t words; /* a state's size */

@@ -11,7 +11,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 struct bits {
-	uint64_t word[WORLD_WORDS_MAX];
+	uint64_t word[WORLD_WORDS_MAX + 1];
 	unsigned at;
 	bool reading;
 	uint64_t lost; /* bits that had no room */
@@ -123,13 +123,17 @@ line_fields(struct bits *b, struct line *l)
 	flag(b, &l->unclaimed);
 }
 
+/* A process and its line. */
 INLINE void
-world_fields(struct bits *b, struct world *w, int processes)
+part_fields(struct bits *b, struct world *w, int i)
 {
-	for (int i = 0; i < processes; i++) {
-		process_fields(b, &w->process[i]);
-		line_fields(b, &w->line[i]);
-	}
+	process_fields(b, &w->process[i]);
+	line_fields(b, &w->line[i]);
+}
+
+INLINE void
+shared_fields(struct bits *b, struct world *w)
+{
 	field(b, &w->record.owner, 3);
 	field(b, &w->record.heir, 3);
 	field(b, &w->record.generation, 3);
@@ -237,46 +241,95 @@ world_init(struct world *w, int processes, const uint8_t budgets[BUDGETS])
 	memcpy(w->left, budgets, sizeof(w->left));
 }
 
+/* What these fields come to; a part that comes to something else is a mistake. */
+enum { PART_BITS = 92, SHARED_BITS = 32 };
+
+static void
+expect_bits(const struct bits *b, unsigned bits)
+{
+	if (b->at == bits && b->lost == 0)
+		return;
+	fprintf(stderr, "explore: %u bits, not %u, or a field of the world is too narrow\n", b->at,
+		bits);
+	abort();
+}
+
+/* Parts are made apart, each from bit 0, so that all shifts in them are known when this is compiled. */
+static void
+append(struct bits *b, const struct bits *part)
+{
+	for (unsigned done = 0; done < part->at; done += 64) {
+		unsigned left = part->at - done;
+		unsigned shift = b->at % 64;
+		uint64_t value = part->word[done / 64];
+
+		b->word[b->at / 64] |= value << shift;
+		if (shift > 0)
+			b->word[b->at / 64 + 1] |= value >> (64 - shift);
+		b->at += left < 64 ? left : 64;
+	}
+}
+
+static void
+extract(struct bits *b, struct bits *part, unsigned bits)
+{
+	for (unsigned done = 0; done < bits; done += 64) {
+		unsigned left = bits - done;
+		unsigned shift = b->at % 64;
+		uint64_t value = b->word[b->at / 64] >> shift;
+
+		if (shift > 0)
+			value |= b->word[b->at / 64 + 1] << (64 - shift);
+		part->word[done / 64] = value;
+		b->at += left < 64 ? left : 64;
+	}
+}
+
 size_t
 world_words(int processes)
 {
-	static size_t known[PROCESSES_MAX + 1];
-	struct world w;
-	struct bits b = { .at = 0 };
-
-	if (known[processes] == 0) {
-		memset(&w, 0, sizeof(w));
-		world_fields(&b, &w, processes);
-		known[processes] = (b.at + 63) / 64;
-	}
-	return known[processes];
+	return ((size_t)processes * PART_BITS + SHARED_BITS + 63) / 64;
 }
 
 void
 world_pack(const struct world *w, uint64_t *ret_words)
 {
-	struct bits b = { .at = 0 };
-
 	/* Only read: the fields are written back as they are. */
-	world_fields(&b, (struct world *)(uintptr_t)w, w->count);
-	if (b.lost != 0) {
-		fprintf(stderr, "explore: a field of the world is too narrow\n");
-		abort();
+	struct world *same = (struct world *)(uintptr_t)w;
+	struct bits whole = { .at = 0 };
+	struct bits shared = { .at = 0 };
+
+	for (int i = 0; i < w->count; i++) {
+		struct bits part = { .at = 0 };
+
+		part_fields(&part, same, i);
+		expect_bits(&part, PART_BITS);
+		append(&whole, &part);
 	}
-	memcpy(ret_words, b.word, (b.at + 63) / 64 * sizeof(b.word[0]));
+	shared_fields(&shared, same);
+	expect_bits(&shared, SHARED_BITS);
+	append(&whole, &shared);
+	memcpy(ret_words, whole.word, world_words(w->count) * sizeof(*ret_words));
 }
 
 void
 world_unpack(const uint64_t *words, int processes, struct world *ret_world)
 {
-	struct bits b = { .reading = true };
+	struct bits whole = { .at = 0 };
+	struct bits shared = { .reading = true };
 
 	memset(ret_world, 0, sizeof(*ret_world));
-	memcpy(b.word, words, world_words(processes) * sizeof(b.word[0]));
-	world_fields(&b, ret_world, processes);
-	ret_world->count = (uint8_t)processes;
-	for (int i = 0; i < processes; i++)
+	memcpy(whole.word, words, world_words(processes) * sizeof(*words));
+	for (int i = 0; i < processes; i++) {
+		struct bits part = { .reading = true };
+
+		extract(&whole, &part, PART_BITS);
+		part_fields(&part, ret_world, i);
 		ret_world->process[i].machine.me = instance_of(i);
+	}
+	extract(&whole, &shared, SHARED_BITS);
+	shared_fields(&shared, ret_world);
+	ret_world->count = (uint8_t)processes;
 }
 
 bool
