@@ -44,7 +44,7 @@ send_down(struct molt *m, const struct message *message, const int *fds, size_t 
 	return molt__engine_send(m, m->down.channel, message, fds, nfds);
 }
 
-/* --- offers -------------------------------------------------------------------------------------- */
+/* --- offers ----------------------------------------------------------------------------------- */
 
 struct packing {
 	struct entry entries[WIRE_DESCRIPTORS_MAX];
@@ -201,7 +201,7 @@ send_offers(struct molt *m)
 	free(p);
 }
 
-/* --- the commit ---------------------------------------------------------------------------------- */
+/* --- the commit ------------------------------------------------------------------------------- */
 
 static void
 settle_commit(struct molt *m, int error)
@@ -258,7 +258,7 @@ molt__down_send_commit(struct molt *m)
 	m->down.committing = true;
 }
 
-/* --- other words --------------------------------------------------------------------------------- */
+/* --- other words ------------------------------------------------------------------------------ */
 
 void
 molt__down_send_abort(struct molt *m)
@@ -321,15 +321,24 @@ molt__down_send_remaining(struct molt *m)
 	send_down(m, &message, NULL, 0);
 }
 
-/* --- receiving ----------------------------------------------------------------------------------- */
+/* --- receiving -------------------------------------------------------------------------------- */
+
+static void
+ignore(struct molt *m, int type)
+{
+	molt__engine_log(m, LOG_WARNING, "packet",
+			 "the successor sent %s, which is ignored: this process is %s",
+			 molt__wire_type_name(type),
+			 molt__handoff_state_name((enum handoff_state)m->handoff.state));
+}
 
 static void
 receive_ready(struct molt *m, const struct ready *ready)
 {
 	if (m->handoff.state != HANDOFF_OFFERED)
-		return;
-	if (!m->down.offer_complete || m->down.acknowledged != m->down.sequence ||
-	    molt__inventory_mark_claimed(&m->inventory, ready->claimed, ready->count) < 0)
+		ignore(m, PACKET_READY);
+	else if (!m->down.offer_complete || m->down.acknowledged != m->down.sequence ||
+		 molt__inventory_mark_claimed(&m->inventory, ready->claimed, ready->count) < 0)
 		molt__engine_give_up(m, MOLT_REASON_PROTOCOL, -EPROTO,
 				     "the successor, pid %d, is ready for what it was not offered",
 				     (int)m->down.peer.pid);
@@ -337,19 +346,33 @@ receive_ready(struct molt *m, const struct ready *ready)
 		molt__engine_feed_type(m, HANDOFF_PEER_READY);
 }
 
+/* It may come after the record has told the same. */
 static void
 receive_confirm(struct molt *m, const struct confirm *confirm)
 {
-	if (molt__inventory_mark_claimed(&m->inventory, confirm->claimed, confirm->count) == 0)
-		m->down.confirmed = true;
+	if (m->handoff.state < HANDOFF_YIELDED || m->down.confirmed) {
+		ignore(m, PACKET_CONFIRM);
+		return;
+	}
+	if (molt__inventory_mark_claimed(&m->inventory, confirm->claimed, confirm->count) < 0)
+		molt__engine_log(m, LOG_WARNING, "packet",
+				 "the successor, pid %d, confirms what it was not offered",
+				 (int)m->down.peer.pid);
+	m->down.confirmed = true;
 	molt__engine_feed_type(m, HANDOFF_CONFIRM);
 }
 
+/* Each acknowledges more than the one before, and nothing that was not sent. */
 static void
 receive_taken(struct molt *m, const struct taken *taken)
 {
-	if (taken->sequence - m->down.acknowledged <= m->down.sequence - m->down.acknowledged)
-		m->down.acknowledged = taken->sequence;
+	uint32_t more = taken->sequence - m->down.acknowledged;
+
+	if (more == 0 || more > m->down.sequence - m->down.acknowledged) {
+		ignore(m, PACKET_TAKEN);
+		return;
+	}
+	m->down.acknowledged = taken->sequence;
 	molt__down_continue(m);
 }
 
@@ -370,9 +393,7 @@ receive_message(struct molt *m, const struct message *message)
 		receive_confirm(m, &message->confirm);
 		break;
 	default:
-		molt__engine_log(m, LOG_WARNING, "packet",
-				 "the successor sent %s, which is ignored",
-				 molt__wire_type_name(message->type));
+		ignore(m, message->type);
 		break;
 	}
 }

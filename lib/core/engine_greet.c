@@ -94,6 +94,11 @@ greet_hello(struct molt *m, int index, const struct hello *hello)
 {
 	struct handoff_input in = { .type = HANDOFF_CANDIDATE, .peer = hello->instance };
 
+	if (hello->instance == m->handoff.me) {
+		refuse(m, index, REFUSE_PROTOCOL,
+		       "the successor says that it is this process itself");
+		return;
+	}
 	if (m->refusal[0] != '\0') {
 		refuse(m, index, REFUSE_HOST, m->refusal);
 		return;
@@ -148,7 +153,7 @@ greet_message(struct molt *m, int index, const struct message *message)
 	}
 }
 
-/* Descriptors may come with a first packet that is none of ours; molt__engine_receive() closed them. */
+/* Descriptors that come with a first packet that is none were closed on receiving it. */
 void
 molt__greet_readable(struct molt *m, int index)
 {
@@ -267,7 +272,7 @@ molt__greet_expire(struct molt *m, int64_t now)
 		if (m->greetings[i].channel != NULL && m->greetings[i].since + length <= now) {
 			molt__engine_log(
 				m, LOG_NOTICE, "silent",
-				"a connection to the socket file said nothing within %lld ms: closed",
+				"a connection to the socket file said nothing within %lld ms",
 				(long long)length);
 			close_greeting(m, i);
 		}

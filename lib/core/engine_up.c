@@ -42,6 +42,8 @@ predecessor_allowed(struct molt *m, int fd)
 static enum handoff_input_type
 greet_predecessor(struct molt *m, int fd)
 {
+	int error;
+
 	if (!predecessor_allowed(m, fd)) {
 		molt__sys_close(fd);
 		return HANDOFF_DENIED;
@@ -98,7 +100,7 @@ molt__up_close(struct molt *m)
 		drop_partial_offer(m);
 }
 
-/* --- the offer ----------------------------------------------------------------------------------- */
+/* --- the offer -------------------------------------------------------------------------------- */
 
 static void
 acknowledge(struct molt *m, uint32_t sequence)
@@ -201,9 +203,8 @@ complete_offer(struct molt *m)
 	struct handoff_input in = { .type = HANDOFF_OFFER };
 
 	if (adopt_life(m) < 0) {
-		bad_offer(
-			m,
-			"its life lock is not the one at the lock file's path, which was replaced");
+		bad_offer(m, "its life lock is missing, or not the one at the lock file's path, "
+			     "which was replaced");
 		return;
 	}
 	if (adopt_path(m) < 0) {
@@ -227,11 +228,29 @@ offer_expected(const struct molt *m, const struct offer *offer)
 }
 
 static void
+ignore(struct molt *m, int type)
+{
+	molt__engine_log(m, LOG_WARNING, "packet",
+			 "the predecessor sent %s, which is ignored: this process is %s",
+			 molt__wire_type_name(type),
+			 molt__handoff_state_name((enum handoff_state)m->handoff.state));
+}
+
+static bool
+has_owned(const struct molt *m)
+{
+	return m->handoff.state >= HANDOFF_SERVING;
+}
+
+static void
 receive_offer(struct molt *m, const struct offer *offer, const struct incoming *packet)
 {
 	if (!offer_expected(m, offer)) {
 		molt__sys_close_all(packet->fds, packet->nfds);
-		bad_offer(m, "a packet of it came out of order");
+		if (has_owned(m))
+			ignore(m, PACKET_OFFER);
+		else
+			bad_offer(m, "a packet of it came out of order");
 		return;
 	}
 	m->up.sequence = offer->sequence;
@@ -248,17 +267,42 @@ receive_offer(struct molt *m, const struct offer *offer, const struct incoming *
 		complete_offer(m);
 }
 
-/* --- the rest ------------------------------------------------------------------------------------ */
+/* --- the rest --------------------------------------------------------------------------------- */
+
+static void
+receive_refuse(struct molt *m, const struct refuse *refuse)
+{
+	if (m->handoff.state != HANDOFF_CONN) {
+		ignore(m, PACKET_REFUSE);
+		return;
+	}
+	molt__engine_why(m, -ECONNREFUSED, "the predecessor refuses: %s", refuse->why);
+	molt__engine_feed_type(m, HANDOFF_REFUSE);
+}
 
 static void
 receive_commit(struct molt *m, const struct commit *commit)
 {
-	if (m->handoff.state == HANDOFF_READY && commit->late != m->up.late)
+	if (m->handoff.state != HANDOFF_READY)
+		ignore(m, PACKET_COMMIT);
+	else if (commit->late != m->up.late)
 		molt__engine_give_up(m, MOLT_REASON_PROTOCOL, -EPROTO,
 				     "the commit speaks of %u late entries, and %u came",
 				     commit->late, m->up.late);
 	else
 		molt__engine_feed_type(m, HANDOFF_COMMIT);
+}
+
+/* Before the offer is whole the end that follows tells more: then the start begins anew. */
+static void
+receive_abort(struct molt *m, const struct abort_packet *abort)
+{
+	if (m->handoff.state < HANDOFF_WARM || has_owned(m)) {
+		ignore(m, PACKET_ABORT);
+		return;
+	}
+	molt__engine_why(m, -ECANCELED, "the predecessor took its offer back: %s", abort->why);
+	molt__engine_feed_type(m, HANDOFF_ABORT);
 }
 
 static void
@@ -277,17 +321,13 @@ receive_message(struct molt *m, const struct message *message, const struct inco
 		receive_offer(m, &message->offer, packet);
 		break;
 	case PACKET_REFUSE:
-		molt__engine_why(m, -ECONNREFUSED, "the predecessor refuses: %s",
-				 message->refuse.why);
-		molt__engine_feed_type(m, HANDOFF_REFUSE);
+		receive_refuse(m, &message->refuse);
 		break;
 	case PACKET_COMMIT:
 		receive_commit(m, &message->commit);
 		break;
 	case PACKET_ABORT:
-		molt__engine_why(m, -ECANCELED, "the predecessor took its offer back: %s",
-				 message->abort.why);
-		molt__engine_feed_type(m, HANDOFF_ABORT);
+		receive_abort(m, &message->abort);
 		break;
 	case PACKET_PROGRESS:
 		molt__time_progress(m);
@@ -300,9 +340,7 @@ receive_message(struct molt *m, const struct message *message, const struct inco
 				 (int)m->up.peer.pid);
 		break;
 	default:
-		molt__engine_log(m, LOG_WARNING, "packet",
-				 "the predecessor sent %s, which is ignored",
-				 molt__wire_type_name(message->type));
+		ignore(m, message->type);
 		break;
 	}
 }
