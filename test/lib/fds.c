@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process's descriptor table.
+ * A process's descriptor table.
  */
 #include "fds.h"
 
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 struct fds {
+	pid_t pid; /* 0: this process */
 	int count;
 	struct {
 		int fd;
@@ -36,16 +37,29 @@ add(struct fds *fds, int directory, const char *name)
 	return 0;
 }
 
+static DIR *
+open_table(pid_t pid)
+{
+	char path[64] = "/proc/self/fd";
+
+	if (pid != 0)
+		snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	return opendir(path);
+}
+
 struct fds *
-fds_snapshot(void)
+fds_snapshot_of(pid_t pid)
 {
 	struct fds *fds = calloc(1, sizeof(*fds));
-	DIR *directory = opendir("/proc/self/fd");
+	DIR *directory = open_table(pid);
+	int own = pid == 0 && directory ? dirfd(directory) : -1;
 	struct dirent *entry;
 	int r = fds && directory ? 0 : -1;
 
+	if (fds)
+		fds->pid = pid;
 	while (r == 0 && (entry = readdir(directory))) {
-		if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(directory))
+		if (entry->d_name[0] != '.' && atoi(entry->d_name) != own)
 			r = add(fds, dirfd(directory), entry->d_name);
 	}
 	if (directory)
@@ -54,6 +68,12 @@ fds_snapshot(void)
 		return fds;
 	fds_free(fds);
 	return NULL;
+}
+
+struct fds *
+fds_snapshot(void)
+{
+	return fds_snapshot_of(0);
 }
 
 void
@@ -97,7 +117,7 @@ report(const struct fds *a, const char *when_a, const struct fds *b, const char 
 int
 fds_changed(const struct fds *before)
 {
-	struct fds *now = fds_snapshot();
+	struct fds *now = fds_snapshot_of(before->pid);
 	int differences;
 
 	if (!now)
