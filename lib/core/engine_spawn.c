@@ -22,6 +22,10 @@ molt__engine_spawn(struct molt *m, char *const argv[], char *const envp[])
 	if (m->child.pid != 0)
 		return molt__engine_error(m, -EBUSY, "pid %d was spawned and does not serve yet",
 					  (int)m->child.pid);
+	if (m->handoff.state == HANDOFF_SERVING) { /* the child must be able to find us */
+		molt__engine_secure_path(m);
+		molt__greet_follow_owner(m);
+	}
 	error = molt__spawn_start(argv, envp, &child);
 	if (error < 0)
 		return molt__engine_error(m, error, "%s cannot be started: %s",

@@ -88,7 +88,9 @@ static void
 explain_timeout(struct molt *m, int error)
 {
 	const char *lock = molt__rendezvous_lock_path(m->rendezvous);
+	const char *path = molt__rendezvous_path(m->rendezvous);
 	double start = seconds(m, MOLT_DEADLINE_START);
+	struct file_identity file;
 
 	if (m->handoff.up != 0)
 		molt__engine_why(m, error, "the predecessor, %s, let a deadline pass",
@@ -100,10 +102,14 @@ explain_timeout(struct molt *m, int error)
 				 start, lock);
 	else
 		molt__engine_why(m, error,
-				 "%s is held, but its holder has not answered on %s for %g s: it "
-				 "is still starting, frozen, or a forked child that did not call "
-				 "molt_after_fork() keeps it",
-				 lock, molt__rendezvous_path(m->rendezvous), start);
+				 "%s is held, but its holder has not answered on %s for %g s: %s "
+				 "or a forked child that did not call molt_after_fork() keeps it",
+				 lock, path, start,
+				 molt__sys_identify_path(path, &file) == -ENOENT
+					 ? "there is no such socket file, so it is still starting, "
+					   "or leaves, or the file was removed (its molt_spawn() "
+					   "makes it anew),"
+					 : "it is still starting, frozen,");
 }
 
 /* For when nobody who knew more has said why. */

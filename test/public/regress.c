@@ -2,6 +2,7 @@
 /*
  * What went wrong once: two handles of one process, predecessor and successor, driven in turns.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -161,6 +162,28 @@ a_socket_file_made_anew_is_handed_on(void **state)
 	molt_free(p.new);
 }
 
+/* Without a handoff nobody looks whether the socket file is still there: but who starts a successor. */
+static void
+a_socket_file_that_is_gone_is_made_anew_to_spawn(void **state)
+{
+	struct fixture *f = *state;
+	struct pair p = { .old = f->m, .new = molt_new(f->path) };
+	struct molt *lost = molt_new(f->path);
+	char *const argv[] = { "true", NULL };
+
+	handle_serve(p.old);
+	assert_int_equal(unlink(f->path), 0);
+	assert_int_equal(molt_set_deadline(lost, MOLT_DEADLINE_START, 10), 0);
+	assert_error(lost, molt_start(lost), -ETIMEDOUT, "there is no such socket file");
+	molt_free(lost);
+	assert_true(molt_spawn(p.old, argv, NULL) > 0);
+	assert_int_equal(access(f->path, F_OK), 0);
+	assert_next(&p, p.old, MOLT_SPAWN_FAILED, MOLT_REASON_NONE);
+	warm_up(&p);
+	hand_over(&p);
+	molt_free(p.new);
+}
+
 /* Its host has never said how many connections it has, and could have none. */
 static void
 a_first_that_stops_before_it_serves_leaves_at_once(void **state)
@@ -194,6 +217,7 @@ main(void)
 		HANDLE_TEST(an_offer_that_shrinks_under_way_is_whole),
 		HANDLE_TEST(a_predecessors_deadlines_end_with_its_handoff),
 		HANDLE_TEST(a_socket_file_made_anew_is_handed_on),
+		HANDLE_TEST(a_socket_file_that_is_gone_is_made_anew_to_spawn),
 		HANDLE_TEST(a_first_that_stops_before_it_serves_leaves_at_once),
 	};
 
