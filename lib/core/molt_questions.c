@@ -33,6 +33,19 @@ molt_is_owner(const struct molt *m)
 }
 
 /*
+ * Who has stopped with nobody following leaves a record without an owner. A first generation may
+ * start while connections are left here, and writes its name before it binds anything.
+ */
+static bool
+is_followed(const struct molt *m)
+{
+	struct record record;
+
+	return molt__rendezvous_read_record(m->rendezvous, &record) == 0 && record.owner != 0 &&
+	       record.owner != m->handoff.me;
+}
+
+/*
  * Nobody else has this process's listeners as long as no successor was offered them. In a forked
  * child they are its parent's, and the negative errno is "true" as well.
  */
@@ -51,7 +64,7 @@ molt_retired(const struct molt *m)
 		return 0;
 	case HANDOFF_RENOUNCED:
 	case HANDOFF_LEFT:
-		return m->handoff.down != 0;
+		return m->handoff.down != 0 || is_followed(m);
 	default:
 		return 1;
 	}

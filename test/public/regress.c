@@ -197,6 +197,29 @@ a_first_that_stops_before_it_serves_leaves_at_once(void **state)
 	assert_event(m, MOLT_LEAVE, MOLT_REASON_DONE);
 }
 
+/* Another starts as the first while connections are left here: what was ours may be its own. */
+static void
+who_has_stopped_and_is_followed_is_retired(void **state)
+{
+	struct fixture *f = *state;
+	struct molt *old = f->m;
+	struct molt *next = molt_new(f->path);
+
+	assert_int_equal(molt_set_remaining(old, 1), 0);
+	handle_serve(old);
+	assert_true(molt_listen(old, "web", "tcp://127.0.0.1:0") >= 0);
+	assert_int_equal(molt_drain(old), 0);
+	assert_event(old, MOLT_RETIRE, MOLT_REASON_RENOUNCED);
+	assert_int_equal(molt_wait(old, 0), 0);
+	assert_int_equal(molt_retired(old), 0);
+	handle_serve(next);
+	assert_int_equal(molt_retired(old), 1);
+	assert_int_equal(molt_set_remaining(old, 0), 0);
+	assert_event(old, MOLT_LEAVE, MOLT_REASON_DONE);
+	assert_int_equal(molt_retired(old), 1);
+	molt_free(next);
+}
+
 /* Both sides of the largest inventory are in this process. */
 static int
 make_room(void **state)
@@ -219,6 +242,7 @@ main(void)
 		HANDLE_TEST(a_socket_file_made_anew_is_handed_on),
 		HANDLE_TEST(a_socket_file_that_is_gone_is_made_anew_to_spawn),
 		HANDLE_TEST(a_first_that_stops_before_it_serves_leaves_at_once),
+		HANDLE_TEST(who_has_stopped_and_is_followed_is_retired),
 	};
 
 	return cmocka_run_group_tests(tests, make_room, NULL);
