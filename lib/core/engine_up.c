@@ -53,11 +53,14 @@ greet_predecessor(struct molt *m, int fd)
 		molt__sys_close(fd);
 		return HANDOFF_UNANSWERED;
 	}
-	if (molt__engine_watch(m, fd, ENGINE_UP, 0) < 0 || send_hello(m) < 0) {
-		molt__up_close(m);
-		return HANDOFF_UNANSWERED;
-	}
-	return HANDOFF_CONNECTED;
+	error = molt__engine_watch(m, fd, ENGINE_UP, 0);
+	if (error == 0)
+		error = send_hello(m);
+	/* Who has hung up already may have said why: that is read first. */
+	if (error == 0 || error == -EPIPE)
+		return HANDOFF_CONNECTED;
+	molt__up_close(m);
+	return HANDOFF_UNANSWERED;
 }
 
 enum handoff_input_type
