@@ -33,6 +33,8 @@
  *     log KEY               how many log lines of that key came; the text is the last one
  *     fds                   how many descriptors are open
  *     become UID GID        exit STATUS
+ *     workers N careful|careless      forks so many; the text is their pids. Careful: they call
+ *                                     molt_after_fork(). They go when the actor is ended
  *
  * Nothing here needs cmocka, and no call of the test's blocks for ever.
  */

@@ -73,6 +73,8 @@ void child_add_listener(struct child *c, const char *name, int fd, bool own);
 void child_remove_listener(struct child *c, int fd);
 void child_set_remaining(struct child *c, int handle);
 void child_free_handle(struct child *c, struct child_handle *h);
+/* A forked child; a careful one calls molt_after_fork(). */
+pid_t child_fork_worker(const struct child *c, struct molt *m, bool careful);
 void child_log(void *arg, int severity, const char *key, const char *line);
 
 #endif

@@ -451,6 +451,22 @@ do_become(struct call *k)
 }
 
 static int
+do_workers(struct call *k)
+{
+	bool careful = strcmp(k->word[2], "careful") == 0;
+	size_t at = 0;
+	int count = 0;
+
+	for (; count < number(k, 1); count++) {
+		pid_t pid = child_fork_worker(k->c, k->m, careful);
+		if (pid < 0)
+			return -errno;
+		at += (size_t)snprintf(k->text + at, sizeof(k->text) - at, "%d ", (int)pid);
+	}
+	return count;
+}
+
+static int
 do_exit(struct call *k)
 {
 	k->c->status = number(k, 1);
@@ -515,6 +531,7 @@ static const struct command commands[] = {
 	{ "log", 2, true, do_log },
 	{ "fds", 1, true, do_fds },
 	{ "become", 3, true, do_become },
+	{ "workers", 3, false, do_workers },
 	{ "exit", 2, true, do_exit },
 };
 
