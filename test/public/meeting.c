@@ -28,6 +28,7 @@
 enum {
 	NOBODY = 65534,
 	STRANGER = 65533,
+	SELF = -1,
 	AT_ONCE_MS = 1000,
 	DEADLINE_START = 2, /* MOLT_DEADLINE_START */
 	WORKERS = 4,
@@ -59,7 +60,7 @@ made_by(struct theatre *t, int which, const char *label, int uid)
 	struct actor *a = &t->actors[which];
 
 	assert_int_equal(actor_start(a, label), 0);
-	if (uid != 0)
+	if (uid != SELF)
 		assert_int_equal(actor_do(a, "become %d %d", uid, uid), 0);
 	assert_int_equal(actor_do(a, "new %s", t->socket), 0);
 	return a;
@@ -106,8 +107,8 @@ test_of_two_at_the_same_instant_one_wins(void **state)
 	int port = theatre_port(first_at_http(t, 0, "old"), "http");
 
 	for (int i = 0; i < 20; i++) {
-		struct actor *a = made_by(t, 1, "one", 0);
-		struct actor *b = made_by(t, 2, "two", 0);
+		struct actor *a = made_by(t, 1, "one", SELF);
+		struct actor *b = made_by(t, 2, "two", SELF);
 		actor_say(a, "connect");
 		actor_say(b, "connect");
 		assert_int_equal(actor_hear(a, ACTOR_PATIENCE), 0);
@@ -181,12 +182,12 @@ test_a_predecessor_of_another_uid_is_refused(void **state)
 	theatre_serves(old, "SERVE first");
 	int port = theatre_port(old, "http");
 	open_to_all(t);
-	struct actor *new = made_by(t, 1, "new", 0);
+	struct actor *new = made_by(t, 1, "new", SELF);
 	assert_int_equal(actor_do(new, "start"), -EACCES);
 	assert_says(new, "is served by uid 65533, which is not allowed");
 	assert_true(client_served_by(port, "old"));
 	actor_end(new);
-	new = made_by(t, 1, "new", 0);
+	new = made_by(t, 1, "new", SELF);
 	assert_int_equal(actor_do(new, "allow %d", STRANGER), 0);
 	assert_int_equal(actor_do(new, "start"), 0);
 	theatre_listens(new, "http tcp://127.0.0.1:0");
@@ -198,7 +199,7 @@ test_a_predecessor_of_another_uid_is_refused(void **state)
 static struct actor *
 root_to_nobody(struct theatre *t, int which, const char *label, const char *how)
 {
-	struct actor *a = made_by(t, which, label, 0);
+	struct actor *a = made_by(t, which, label, SELF);
 
 	assert_int_equal(actor_do(a, "owner %d %d 600", NOBODY, NOBODY), 0);
 	assert_int_equal(actor_do(a, "start"), 0);
@@ -334,7 +335,7 @@ test_workers_that_were_careless_are_told_of(void **state)
 	fork_workers(master, "careless", workers);
 	kill_and_reap(master);
 	int64_t began = now_ms();
-	struct actor *new = made_by(t, 1, "new", (int)geteuid());
+	struct actor *new = made_by(t, 1, "new", SELF);
 	assert_int_equal(actor_do(new, "deadline %d 500", DEADLINE_START), 0);
 	assert_int_equal(actor_do(new, "start"), -ETIMEDOUT);
 	assert_in_range(now_ms() - began, 500, 500 + AT_ONCE_MS);
