@@ -82,7 +82,7 @@ molt__up_connect(struct molt *m)
 	return HANDOFF_UNANSWERED;
 }
 
-/* Without a whole offer, what came is not ours to keep. */
+/* Without a whole offer, what came is not ours to keep: with its LIFE nobody could be the first. */
 static void
 drop_partial_offer(struct molt *m)
 {
@@ -93,12 +93,12 @@ drop_partial_offer(struct molt *m)
 void
 molt__up_close(struct molt *m)
 {
-	if (m->up.channel == NULL)
-		return;
-	molt__engine_unwatch(m, molt__channel_fd(m->up.channel));
-	molt__channel_free(m->up.channel);
-	m->up.channel = NULL;
-	m->up.older_count = 0;
+	if (m->up.channel != NULL) {
+		molt__engine_unwatch(m, molt__channel_fd(m->up.channel));
+		molt__channel_free(m->up.channel);
+		m->up.channel = NULL;
+		m->up.older_count = 0;
+	}
 	if (m->handoff.state == HANDOFF_START)
 		drop_partial_offer(m);
 }
