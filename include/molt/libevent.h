@@ -49,7 +49,7 @@ typedef void molt_event_function(void *arg, struct molt *m, const struct molt_ev
 
 /*
  * Attaches a handle that was started to `base`: from now on molt_dispatch(), molt_wait() and
- * molt_next_event() are the attachment's alone, and `function` hears of the events. After LEAVE and after
+ * molt_next_event() are the attachment's alone, and `function`, if it is not NULL, hears of the events. After LEAVE and after
  * FAILED the attachment has taken everything of its own out of the base, before `function` hears of it,
  * so that event_base_dispatch() returns as soon as the host has nothing left in it.
  *

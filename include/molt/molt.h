@@ -125,9 +125,9 @@ int molt_allow_uid(struct molt *m, uid_t uid);
 int molt_set_room(struct molt *m, int descriptors);
 
 /*
- * Says that this server's state cannot be taken up again once another process has owned it. After a
- * successor has confirmed, this process gives up its listeners at once, and RESUME with
- * MOLT_REASON_CHANGED never comes. Before the handoff begins; during one -EBUSY.
+ * Says that this server's state cannot be taken up again once another process has owned it. When a
+ * successor has confirmed, this process gives up its listeners for good, right after DRAIN, and
+ * RESUME with MOLT_REASON_CHANGED never comes. Before the handoff begins; during one -EBUSY.
  */
 int molt_set_exclusive(struct molt *m, int on);
 
@@ -143,10 +143,9 @@ enum molt_deadline {
 		4,              /* both: from ready until the commit is written or has come: 5 s */
 	MOLT_DEADLINE_LOAD = 5, /* successor: from the commit until its host has late state: 5 s */
 	MOLT_DEADLINE_CONFIRM = 6, /* both: to own and hear of it; then the predecessor asks: 5 s */
-	MOLT_DEADLINE_DRAIN = 7, /* predecessor: until it cuts what it has of connections: 300 s */
-	MOLT_DEADLINE_PROBATION =
-		8,             /* predecessor: stays so long at least, to take over again: 0 */
-	MOLT_DEADLINE_TICK = 9 /* how often a handoff looks at the record: 1 s, at least 1 */
+	MOLT_DEADLINE_DRAIN = 7,   /* replaced, or stopping: until what is left is cut: 300 s */
+	MOLT_DEADLINE_PROBATION = 8, /* replaced: stays at least so long, to take over again: 0 */
+	MOLT_DEADLINE_TICK = 9       /* how often a handoff looks at the record: 1 s, at least 1 */
 };
 int molt_set_deadline(struct molt *m, int deadline, int64_t milliseconds);
 
@@ -304,7 +303,10 @@ enum molt_event_type {
 	 * this event has been acted on, or at molt_commit() if molt_hold_commit() was said.
 	 */
 	MOLT_PAUSE = 5,
-	/* To the predecessor: the successor serves. Finish the connections that are left. */
+	/*
+	 * To the predecessor: the successor serves. Finish the connections that are left, and
+	 * withdraw what was offered for this handoff alone.
+	 */
 	MOLT_DRAIN = 6,
 	/*
 	 * To the predecessor: it is the owner again, accept. Reason: UNTOUCHED (nobody has owned
@@ -313,11 +315,13 @@ enum molt_event_type {
 	 */
 	MOLT_RESUME = 7,
 	/*
-	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop; unless the
-	 * reason is LEAVING, accept until EAGAIN and say molt_set_remaining(); close it if you
+	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop (epoll: delete
+	 * it, because others keep the socket open and closing alone leaves it in). Unless the
+	 * reason is LEAVING, accept until EAGAIN and say molt_set_remaining(). Close it if you
 	 * offered it; the library closes its own when this event has been acted on. Reason:
-	 * UNCLAIMED (the successor did not want it), RENOUNCED (this process gives up for good), or
-	 * LEAVING (what waits in its queue is the successor's now, and would be lost here).
+	 * UNCLAIMED (the successor did not want it), RENOUNCED (this process stops and nobody
+	 * follows), or LEAVING (what waits in its queue is the successor's, and would be lost
+	 * here).
 	 */
 	MOLT_RETIRE = 8,
 	/*
@@ -378,18 +382,18 @@ int molt_event_entry_error(const struct molt_event *event, int index);
 /* --- During a handoff ------------------------------------------------------------------------- */
 
 /*
- * Predecessor with threads or late state: from now on the commit waits for molt_commit(), which the
- * host says after PAUSE, when all is quiet and the late entries are offered. molt_commit(): any
- * thread. Errors: -EBUSY (hold: the event PAUSE is out already); -EPROTO (commit: no PAUSE waits
- * for it).
+ * For a predecessor that cannot be done with PAUSE before its next call on this handle (threads):
+ * from now on the commit waits for molt_commit(), said after PAUSE has been returned, when all is
+ * quiet and the late entries are offered. molt_commit(): any thread. Errors: -EBUSY (hold: PAUSE is
+ * out already); -EPROTO (commit: no PAUSE waits for it).
  */
 int molt_hold_commit(struct molt *m);
 int molt_commit(struct molt *m);
 
 /*
- * Successor with late state: from now on owning waits for molt_loaded(), which the host says after
- * LOAD when it has read the late entries. Errors: -EBUSY (hold: LOAD is out already); -EPROTO
- * (loaded: no LOAD waits for it).
+ * For a successor that cannot be done with LOAD before its next call on this handle: from now on
+ * owning waits for molt_loaded(), said after LOAD has been returned, when the late entries are read.
+ * Errors: -EBUSY (hold: LOAD is out already); -EPROTO (loaded: no LOAD waits for it).
  */
 int molt_hold_load(struct molt *m);
 int molt_loaded(struct molt *m);
@@ -422,10 +426,11 @@ int molt_refuse(struct molt *m, const char *why);
 int molt_set_remaining(struct molt *m, int64_t connections);
 
 /*
- * Stops on purpose (SIGTERM): without a successor the socket file goes, RETIRE comes for every
- * listener, and LEAVE when nothing remains. With one under way the service is handed over first. In
- * a process that does not serve yet the start fails. A second call gives up the handoff and stops.
- * Errors: -EALREADY (stopping already, and nothing to hurry), -EBUSY (not connected yet).
+ * Stops on purpose (SIGTERM). Without a successor the socket file goes, RETIRE comes for every
+ * listener, and LEAVE when nothing remains, at the latest at the drain deadline. With a successor
+ * under way the service is handed over first. A start that follows a predecessor, and does not serve
+ * yet, fails. A second call gives up the handoff and stops. Errors: -EALREADY (stopping already, and
+ * nothing to hurry), -EBUSY (not connected yet).
  */
 int molt_drain(struct molt *m);
 
@@ -477,7 +482,7 @@ int molt_describe(struct molt *m, char *line, size_t size);
  * parent's place (a worker, a background saver). Closes what is the library's own (only closes), so
  * that the child does not keep the parent's locks; what molt_listen() gave stays open for the child
  * to accept from. Afterwards the handle refuses everything but molt_free(). A handle needs nothing
- * to survive a fork whose parent leaves (daemon(3)).
+ * to survive a fork whose parent leaves (daemon(3)). The README has the order of a prefork server.
  */
 int molt_after_fork(struct molt *m);
 

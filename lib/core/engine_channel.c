@@ -136,6 +136,8 @@ molt__engine_receive(struct molt *m, struct channel *c, struct message *ret_mess
 {
 	switch (molt__channel_receive(c, ret_packet)) {
 	case CHANNEL_NOTHING:
+	case -ENOMEM: /* the packet is still there, and nobody has gone */
+	case -ENOBUFS:
 		return ENGINE_NOTHING;
 	case CHANNEL_PACKET:
 		if (decode(m, ret_packet, ret_message))

@@ -240,6 +240,22 @@ name_listener(struct molt_event *event, const struct entry *e)
 		 why);
 }
 
+/*
+ * Whose queue it is decides what the host may do with it. Giving up for good after a handoff, this
+ * process shares with its successor what that claimed, and is alone with the rest.
+ */
+static int
+reason_for(const struct molt *m, int slot, int reason)
+{
+	unsigned status = molt__inventory_status(&m->inventory, slot);
+
+	if (reason != MOLT_REASON_RENOUNCED || m->handoff.down == 0)
+		return reason;
+	if (status == INVENTORY_HELD_CLAIMED || status == INVENTORY_LENT_CLAIMED)
+		return MOLT_REASON_LEAVING;
+	return MOLT_REASON_UNCLAIMED;
+}
+
 bool
 molt__listeners_retire_next(struct molt *m, int reason, struct molt_event *event)
 {
@@ -248,6 +264,7 @@ molt__listeners_retire_next(struct molt *m, int reason, struct molt_event *event
 	if (slot == INVENTORY_NONE)
 		return false;
 	const struct entry *e = molt__inventory_entry(&m->inventory, slot);
+	event->reason = reason_for(m, slot, reason);
 	event->fd = e->fd;
 	event->slot = slot;
 	name_listener(event, e);

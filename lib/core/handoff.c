@@ -571,6 +571,7 @@ drain(struct step *s)
 
 	h->asking = false;
 	if (h->exclusive || h->down_ended) {
+		tell(s, HANDOFF_EVENT_DRAIN, HANDOFF_REASON_NONE);
 		renounce(s);
 		return;
 	}

@@ -300,19 +300,11 @@ remove_door(struct molt_listener *l, int fd)
 	return false;
 }
 
-/*
- * Whose is the queue? UNCLAIMED: ours alone. LEAVING: the successor's, and this process is about to go.
- * RENOUNCED: ours if nobody followed; if somebody did, accepting does no harm, but a datagram has one
- * reader at a time.
- */
+/* The queue is another's at LEAVING, and otherwise ours alone. */
 static bool
-may_empty(const struct molt_listener *l, const struct molt_event *retire)
+may_empty(const struct molt_event *retire)
 {
-	int reason = molt_event_reason(retire);
-
-	return reason == MOLT_REASON_UNCLAIMED ||
-	       (reason == MOLT_REASON_RENOUNCED &&
-		(l->accept || !molt_retired(l->attachment->molt)));
+	return molt_event_reason(retire) != MOLT_REASON_LEAVING;
 }
 
 void
@@ -324,7 +316,7 @@ molt__listeners_let_go(struct molt_attachment *a, const struct molt_event *retir
 	LIST_FOREACH(l, &a->listeners, next)
 	if (remove_door(l, fd))
 		break;
-	if (!l || !may_empty(l, retire))
+	if (!l || !may_empty(retire))
 		return;
 	if (l->accept)
 		accept_some(l, fd, QUEUE_MAX);

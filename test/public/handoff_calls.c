@@ -318,13 +318,17 @@ test_exclusive_gives_up_at_once(void **state)
 
 	assert_int_equal(molt_set_exclusive(p.old, 1), 0);
 	assert_true(molt_listen(p.old, "a", "tcp://127.0.0.1:0") >= 0);
+	assert_true(molt_listen(p.old, "unwanted", "tcp://127.0.0.1:0") >= 0);
 	warm_up(&p);
 	assert_true(molt_listen(p.new, "a", "tcp://127.0.0.1:0") >= 0);
 	assert_int_equal(molt_ready(p.new), 0);
 	assert_next(&p, p.old, MOLT_PAUSE, 0);
 	assert_next(&p, p.new, MOLT_LOAD, 0);
 	assert_next(&p, p.new, MOLT_SERVE, MOLT_REASON_COMMITTED);
-	assert_next(&p, p.old, MOLT_RETIRE, MOLT_REASON_RENOUNCED);
+	assert_next(&p, p.old, MOLT_DRAIN, 0);
+	/* What waits in a queue that the successor has is the successor's. */
+	assert_next(&p, p.old, MOLT_RETIRE, MOLT_REASON_LEAVING);
+	assert_next(&p, p.old, MOLT_RETIRE, MOLT_REASON_UNCLAIMED);
 	assert_int_equal(molt_retired(p.old), 1);
 	molt_free(p.new);
 }

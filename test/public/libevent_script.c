@@ -41,7 +41,6 @@ struct molt {
 	int fd; /* an eventfd: readable while events wait */
 	const char *state;
 	const char *method; /* what event_base_get_method() says; NULL: the truth */
-	int retired;
 	bool gone; /* freed by its host */
 	int listen_error;
 	int listen_calls;
@@ -106,12 +105,6 @@ const char *
 molt_state_name(const struct molt *m)
 {
 	return m->state;
-}
-
-int
-molt_retired(const struct molt *m)
-{
-	return m->retired;
 }
 
 int
@@ -691,8 +684,7 @@ datagrams_are_read_when_nobody_follows(void **state)
 static void
 datagrams_of_another_owner_are_left_alone(void **state)
 {
-	script.retired = 1;
-	assert_int_equal(datagrams_read_at_retire(*state, MOLT_REASON_RENOUNCED), 0);
+	assert_int_equal(datagrams_read_at_retire(*state, MOLT_REASON_LEAVING), 0);
 }
 
 static void
