@@ -65,4 +65,9 @@ explore-coverage: $(coverage_dir)/explore
 	$(Q)$(coverage_dir)/explore > $(coverage_dir)/log || { cat $(coverage_dir)/log; exit 1; }
 	$(Q)sh test/explore/coverage.sh $(coverage_dir) lib/core/handoff.c
 
+# gcov reads what gcc has counted.
+ifeq ($(findstring clang,$(CC)),)
+gates: explore-coverage
+endif
+
 .PHONY: $(mutant_runs) explore-coverage $(mutants:%=explore-mutant-%)
