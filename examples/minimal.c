@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <err.h>
 #include <molt/molt.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -7,14 +8,18 @@
 int
 main(int argc, char **argv)
 {
-	struct molt *m = argc == 3 ? molt_new(argv[1]) : NULL; /* /run/app/molt.sock */
+	if (argc != 3)
+		errx(2, "usage: minimal PATH ADDRESS");
+	struct molt *m = molt_new(argv[1]); /* /run/app/molt.sock */
 	struct molt_event *event;
 
-	if (!m || molt_start(m) < 0) /* finds the predecessor, or this is the first */
-		return 1;
+	if (!m)
+		err(1, "%s", argv[1]);
+	if (molt_start(m) < 0) /* finds the predecessor, or this is the first */
+		errx(1, "%s", molt_error(m));
 	int listener = molt_listen(m, "http", argv[2]); /* tcp://0.0.0.0:8080, inherited or bound */
 	if (listener < 0 || molt_ready(m) < 0)          /* whatever takes long was loaded before */
-		return 1;
+		errx(1, "%s", molt_error(m));
 	struct pollfd fds[] = { { .fd = molt_fd(m), .events = POLLIN },
 				{ .fd = -1, .events = POLLIN } };
 	for (;;) { /* any loop */
@@ -32,8 +37,10 @@ main(int argc, char **argv)
 				fds[1].fd = listener;
 			else if (type == MOLT_PAUSE || type == MOLT_RETIRE)
 				fds[1].fd = -1;
-			else if (type == MOLT_LEAVE || type == MOLT_FAILED)
-				return type == MOLT_FAILED;
+			else if (type == MOLT_FAILED)
+				errx(1, "%s", molt_event_text(event));
+			else if (type == MOLT_LEAVE)
+				return 0;
 		}
 	}
 }

@@ -333,6 +333,28 @@ minimal_is_upgraded(void **state)
 	assert_int_equal(server_wait(new, 0, NULL), -ETIMEDOUT);
 }
 
+static void
+minimal_says_why_it_fails(void **state)
+{
+	struct test *t = *state;
+	char program[512];
+	char *no_directory[] = { program, "/nonexistent/s", "tcp://127.0.0.1:0", NULL };
+	char *no_address[] = { program, t->path, "tcp://nowhere", NULL };
+	char *nothing[] = { program, NULL };
+	struct server *s;
+
+	server_example("minimal", program);
+	s = launch(t, no_directory);
+	assert_non_null(server_expect(s, "/nonexistent/s", WAIT_MS));
+	expect_exit(s, 1);
+	s = launch(t, no_address);
+	assert_non_null(server_expect(s, "\"nowhere\" needs an address", WAIT_MS));
+	expect_exit(s, 1);
+	s = launch(t, nothing);
+	assert_non_null(server_expect(s, "usage", WAIT_MS));
+	expect_exit(s, 2);
+}
+
 /* --- pollserver.py ------------------------------------------------------------------------------- */
 
 static struct server *
@@ -476,6 +498,7 @@ main(void)
 		TEST(a_start_that_fails_says_why),
 		TEST(what_dies_before_it_is_ready_costs_nothing),
 		TEST(minimal_is_upgraded),
+		TEST(minimal_says_why_it_fails),
 		TEST(languages_take_over_from_each_other),
 		TEST(moltctl_tells_the_status),
 		TEST(moltctl_waits_for_an_upgrade),
