@@ -123,6 +123,7 @@ print_status(const json_t *status)
 {
 	const json_t *handoff = json_object_get(status, "handoff"), *entry;
 	const char *failure = string_of(status, "last_failure");
+	const char *label = string_of(handoff, "label");
 	size_t i;
 
 	print_process(status);
@@ -130,9 +131,9 @@ print_status(const json_t *status)
 	json_array_foreach(json_object_get(status, "listeners"), i, entry) printf(
 		"  listener %s  %s\n", string_of(entry, "name"), string_of(entry, "address"));
 	if (json_is_object(handoff))
-		printf("  handoff to pid %lld  label %s  %s for %lld ms\n",
-		       number_of(handoff, "pid"), string_of(handoff, "label"),
-		       string_of(handoff, "state"), number_of(handoff, "since_ms"));
+		printf("  handoff to pid %lld%s%s  %s for %lld ms\n", number_of(handoff, "pid"),
+		       *label ? "  label " : "", label, string_of(handoff, "state"),
+		       number_of(handoff, "since_ms"));
 	if (*failure)
 		printf("  last failure: %s\n", failure);
 	json_array_foreach(json_object_get(status, "draining"), i, entry)
@@ -217,18 +218,24 @@ start(char **argv)
 	_exit(127);
 }
 
-/* The rest of a sentence that began with what became of COMMAND. */
+/*
+ * The rest of a sentence that began with what became of COMMAND. A failure that was known before is
+ * an earlier attempt's.
+ */
 static int
 print_who_serves(const struct command *c, const struct owner *before)
 {
 	struct owner now;
+	bool is_new;
 
-	if (!parse_owner(ask(c->path), &now))
+	if (!parse_owner(ask(c->path), &now)) {
 		fprintf(stderr, "; nobody serves on %s\n", c->path);
-	else
-		fprintf(stderr, "; generation %lld (pid %lld) %s%s%s\n", now.generation, now.pid,
-			strcmp(now.instance, before->instance) == 0 ? "goes on" : "serves instead",
-			*now.last_failure ? ": " : "", now.last_failure);
+		return 1;
+	}
+	is_new = strcmp(now.last_failure, before->last_failure) != 0;
+	fprintf(stderr, "; generation %lld (pid %lld) %s%s%s\n", now.generation, now.pid,
+		strcmp(now.instance, before->instance) == 0 ? "goes on" : "serves instead",
+		is_new && *now.last_failure ? ": " : "", is_new ? now.last_failure : "");
 	return 1;
 }
 
