@@ -312,7 +312,8 @@ static void
 receive_remaining(struct molt *m, const struct remaining *remaining)
 {
 	m->up.older_count = remaining->count;
-	memcpy(m->up.older, remaining->processes, remaining->count * sizeof(*remaining->processes));
+	for (size_t i = 0; i < remaining->count; i++)
+		m->up.older[i] = remaining->processes[i];
 	molt__status_changed(m);
 }
 
