@@ -175,11 +175,11 @@ who_is_ready_before_the_whole_was_offered(void **state)
 	said(s, "abort", "is ready for what it was not offered");
 	siege_unharmed(s);
 
-	assert_int_equal(actor_do(&s->old, "deadline 3 150"), 0);
+	assert_int_equal(actor_do(&s->old, "deadline 3 1000"), 0);
 	p = half_offered(s);
 	heard(p.fd, PACKET_ABORT);
 	close(p.fd);
-	said(s, "abort", "the successor was not ready within 150 ms");
+	said(s, "abort", "the successor was not ready within 1000 ms");
 	siege_unharmed(s);
 }
 
