@@ -311,6 +311,8 @@ void molt__time_disarm(struct molt *m);
 void molt__time_ask_again(struct molt *m);
 /* The host, or the peer, is still working: the stage's deadline begins anew. */
 void molt__time_progress(struct molt *m);
+/* The successor is still loading: it is asked for later whether it owns. */
+void molt__time_successor_loads(struct molt *m);
 /* Feeds what is due, then sets the timer to the next. */
 void molt__time_run(struct molt *m);
 void molt__time_set(struct molt *m);

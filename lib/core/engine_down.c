@@ -387,7 +387,10 @@ receive_message(struct molt *m, const struct message *message)
 		receive_ready(m, &message->ready);
 		break;
 	case PACKET_PROGRESS:
-		molt__time_progress(m);
+		if (message->progress.what == PROGRESS_LOAD)
+			molt__time_successor_loads(m);
+		else
+			molt__time_progress(m);
 		break;
 	case PACKET_CONFIRM:
 		receive_confirm(m, &message->confirm);

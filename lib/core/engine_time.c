@@ -113,17 +113,31 @@ molt__time_ask_again(struct molt *m)
 	t->retry_at = molt__time_now() + t->retry_after;
 }
 
-void
-molt__time_progress(struct molt *m)
+static void
+extend_stage(struct molt *m)
 {
 	struct engine_time *t = &m->time;
 	int64_t at;
 
-	if (t->stage_at == 0 || t->stage == HANDOFF_DEADLINE_START ||
-	    t->stage == HANDOFF_DEADLINE_CONFIRM)
+	if (t->stage_at == 0)
 		return;
 	at = molt__time_now() + molt__time_length(m, length_of[t->stage]);
 	t->stage_at = at < t->stage_limit ? at : t->stage_limit;
+}
+
+void
+molt__time_progress(struct molt *m)
+{
+	if (m->time.stage != HANDOFF_DEADLINE_START && m->time.stage != HANDOFF_DEADLINE_CONFIRM)
+		extend_stage(m);
+}
+
+/* Who has yielded has no deadline for its loading: it would ask for OWNER meanwhile. */
+void
+molt__time_successor_loads(struct molt *m)
+{
+	if (m->handoff.state == HANDOFF_YIELDED)
+		extend_stage(m);
 }
 
 /* Whether that moment has come; then it is disarmed. */
