@@ -115,8 +115,7 @@ feed_now(struct molt *m, const struct handoff_input *in)
 		current = next;
 	if (m->handoff.state == before)
 		return;
-	molt__engine_log(m, LOG_INFO, "state", "generation %llu (%s): %s, was %s",
-			 (unsigned long long)m->handoff.generation, m->label,
+	molt__engine_log(m, LOG_INFO, "state", "%s: %s, was %s", molt__name_own_generation(m).text,
 			 molt__handoff_state_name(m->handoff.state),
 			 molt__handoff_state_name((enum handoff_state)before));
 	molt__status_changed(m);

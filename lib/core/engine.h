@@ -12,7 +12,7 @@
  *   engine_time.c       deadlines, ticks, retries: one timer descriptor
  *   engine_event.c      the queue of events, and what it means that one has been acted on
  *   engine_tell.c       what the host is told, in words
- *   engine_names.c      the names of types and reasons
+ *   engine_names.c      the names of types and reasons, and of processes
  *   engine_up.c         the channel to the predecessor: HELLO to CONFIRM
  *   engine_down.c       the channel to the successor: OFFER to BYE
  *   engine_greet.c      the socket file: who connects, and what they want
@@ -341,6 +341,15 @@ void molt__event_forget_handoff(struct molt *m);
 /* Adds a name to what the event is about; best effort. */
 void molt__event_add_entry(struct molt *m, struct molt_event *e, const char *name, int error);
 void molt__event_clear_all(struct molt *m);
+
+/* --- engine_names.c ------------------------------------------------------------------------------- */
+
+/* "pid 42 (v2)", "generation 3 (v3)"; without a label without the parentheses. */
+struct process_name {
+	char text[WIRE_LABEL_MAX + 40];
+};
+struct process_name molt__name_peer(const struct peer *peer);
+struct process_name molt__name_own_generation(const struct molt *m);
 
 /* --- engine_up.c ---------------------------------------------------------------------------------- */
 

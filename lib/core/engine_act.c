@@ -340,8 +340,8 @@ do_close_down(struct molt *m, const struct handoff_action *a)
 	m->why[0] = '\0';
 	m->why_error = 0;
 	m->why_reason = 0;
-	molt__engine_log(m, LOG_WARNING, "abort", "the handoff to pid %d (%s) has failed: %s",
-			 (int)m->down.peer.pid, m->down.peer.label, m->last_failure);
+	molt__engine_log(m, LOG_WARNING, "abort", "the handoff to %s has failed: %s",
+			 molt__name_peer(&m->down.peer).text, m->last_failure);
 }
 
 static void

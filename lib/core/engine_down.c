@@ -22,8 +22,8 @@ molt__down_adopt(struct molt *m)
 	m->why[0] = '\0';
 	molt__inventory_begin_handoff(&m->inventory);
 	molt__engine_watch_for(m, molt__channel_fd(m->down.channel), ENGINE_DOWN, 0, false);
-	molt__engine_log(m, LOG_NOTICE, "offer", "offering everything to pid %d (%s)",
-			 (int)m->down.peer.pid, m->down.peer.label);
+	molt__engine_log(m, LOG_NOTICE, "offer", "offering everything to %s",
+			 molt__name_peer(&m->down.peer).text);
 }
 
 void
@@ -401,14 +401,31 @@ receive_message(struct molt *m, const struct message *message)
 	}
 }
 
+/* As who reads of it counts, not as the states are called. */
+static const char *
+how_it_ended(const struct molt *m)
+{
+	switch (m->handoff.state) {
+	case HANDOFF_OFFERED:
+		return "ended before it was ready";
+	case HANDOFF_PAUSED:
+		return "ended before the commit";
+	case HANDOFF_YIELDED:
+		return "ended after the commit, before it served";
+	case HANDOFF_DRAIN:
+		return "ended after it had served";
+	default:
+		return "ended";
+	}
+}
+
 static void
 down_ended(struct molt *m)
 {
 	if (m->why[0] == '\0')
 		molt__engine_why(m, -EPIPE,
-				 "the successor, pid %d (%s), ended while this process was %s",
-				 (int)m->down.peer.pid, m->down.peer.label,
-				 molt__handoff_state_name(m->handoff.state));
+				 "the successor, %s, %s", molt__name_peer(&m->down.peer).text,
+				 how_it_ended(m));
 	molt__engine_log(m, LOG_NOTICE, "end", "the channel to the successor, pid %d, has ended",
 			 (int)m->down.peer.pid);
 	molt__down_close(m);

@@ -50,8 +50,8 @@ molt__greet_refuse_candidate(struct molt *m, enum handoff_reason reason)
 		       "the lock file cannot be written, so no heir can be named");
 		return;
 	}
-	snprintf(why, sizeof(why), "a handoff to pid %d (%s) has been under way for %lld ms",
-		 (int)m->down.peer.pid, m->down.peer.label,
+	snprintf(why, sizeof(why), "a handoff to %s has been under way for %lld ms",
+		 molt__name_peer(&m->down.peer).text,
 		 (long long)(molt__time_now() - m->down.since));
 	refuse(m, m->candidate, REFUSE_BUSY, why);
 }

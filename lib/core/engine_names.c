@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The names of events and reasons, for log lines: the library's and the host's. */
+/* The names of events and reasons, for log lines: the library's and the host's; and of processes. */
 #include "export.h"
 
 #include "engine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 static const char *
 name_in(const char *const *names, size_t count, int number)
@@ -57,4 +60,28 @@ molt_reason_name(int reason)
 	};
 
 	return name_in(names, sizeof(names) / sizeof(*names), reason);
+}
+
+static struct process_name
+name_process(const char *kind, uint64_t number, const char *label)
+{
+	struct process_name name;
+
+	if (label[0] != '\0')
+		snprintf(name.text, sizeof(name.text), "%s %" PRIu64 " (%s)", kind, number, label);
+	else
+		snprintf(name.text, sizeof(name.text), "%s %" PRIu64, kind, number);
+	return name;
+}
+
+struct process_name
+molt__name_peer(const struct peer *peer)
+{
+	return name_process("pid", (uint32_t)peer->pid, peer->label);
+}
+
+struct process_name
+molt__name_own_generation(const struct molt *m)
+{
+	return name_process("generation", m->handoff.generation, m->label);
 }

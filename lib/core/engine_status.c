@@ -310,13 +310,13 @@ molt__status_describe(struct molt *m, char *line, size_t size)
 {
 	size_t at = 0;
 
-	append(line, size, &at, "generation %" PRIu64 " (%s), pid %d: %s, %d listeners",
-	       m->handoff.generation, m->label, (int)getpid(), state_of(m), count_listeners(m));
+	append(line, size, &at, "%s, pid %d: %s, %d listeners", molt__name_own_generation(m).text,
+	       (int)getpid(), state_of(m), count_listeners(m));
 	if (m->remaining >= 0)
 		append(line, size, &at, ", %" PRId64 " connections", m->remaining);
 	if (has_successor(m))
-		append(line, size, &at, "; handing over to pid %d (%s)", (int)m->down.peer.pid,
-		       m->down.peer.label);
+		append(line, size, &at, "; handing over to %s",
+		       molt__name_peer(&m->down.peer).text);
 	for (size_t i = 0; i < m->up.older_count; i++)
 		append(line, size, &at, "; generation %" PRIu64 ", pid %d, is %s",
 		       m->up.older[i].generation, (int)m->up.older[i].pid, m->up.older[i].state);

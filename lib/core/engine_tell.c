@@ -30,23 +30,6 @@ SAME(PROTOCOL);
 SAME(SYSTEM);
 #undef SAME
 
-struct peer_text {
-	char text[WIRE_LABEL_MAX + 32];
-};
-
-/* "pid 42 (v2)" */
-static struct peer_text
-name_of(const struct peer *peer)
-{
-	struct peer_text t;
-
-	if (peer->label[0] != '\0')
-		snprintf(t.text, sizeof(t.text), "pid %d (%s)", (int)peer->pid, peer->label);
-	else
-		snprintf(t.text, sizeof(t.text), "pid %d", (int)peer->pid);
-	return t;
-}
-
 static unsigned long long
 generation_of(const struct molt *m)
 {
@@ -94,7 +77,7 @@ explain_timeout(struct molt *m, int error)
 
 	if (m->handoff.up != 0)
 		molt__engine_why(m, error, "the predecessor, %s, let a deadline pass",
-				 name_of(&m->up.peer).text);
+				 molt__name_peer(&m->up.peer).text);
 	else if (m->handoff.has_life)
 		molt__engine_why(m, error,
 				 "no generation lives, but for %g s another process has kept a "
@@ -176,7 +159,7 @@ tell_started(struct molt *m, int reason)
 	else
 		molt__event_queue(m, MOLT_STARTED, reason,
 				  "%s offered %d descriptors to this process, generation %llu",
-				  name_of(&m->up.peer).text,
+				  molt__name_peer(&m->up.peer).text,
 				  molt__inventory_inherited_count(&m->inventory), generation_of(m));
 }
 
@@ -191,12 +174,12 @@ tell_serve(struct molt *m, int reason)
 	else if (reason == MOLT_REASON_COMMITTED)
 		e = molt__event_queue(m, MOLT_SERVE, reason,
 				      "generation %llu serves: %s has handed over",
-				      generation_of(m), name_of(&m->up.peer).text);
+				      generation_of(m), molt__name_peer(&m->up.peer).text);
 	else
 		e = molt__event_queue(m, MOLT_SERVE, reason,
 				      "generation %llu serves: %s died before its commit, so there "
 				      "is no late state",
-				      generation_of(m), name_of(&m->up.peer).text);
+				      generation_of(m), molt__name_peer(&m->up.peer).text);
 	molt__listeners_activate(m, e);
 }
 
@@ -211,7 +194,7 @@ tell_resume(struct molt *m, int reason)
 	if (reason == MOLT_REASON_CHANGED)
 		snprintf(m->last_failure, sizeof(m->last_failure),
 			 "the successor, %s, ended after it had owned",
-			 name_of(&m->down.peer).text);
+			 molt__name_peer(&m->down.peer).text);
 	if (knows)
 		e = molt__event_queue(m, MOLT_RESUME, reason, "generation %llu serves again: %s",
 				      generation_of(m), m->last_failure);
@@ -248,15 +231,15 @@ molt__event_tell(struct molt *m, const struct handoff_action *a)
 	case HANDOFF_EVENT_LOAD:
 		molt__event_queue(m, MOLT_LOAD, reason,
 				  "%s has committed, with %u late descriptors",
-				  name_of(&m->up.peer).text, (unsigned)m->up.late);
+				  molt__name_peer(&m->up.peer).text, (unsigned)m->up.late);
 		break;
 	case HANDOFF_EVENT_PAUSE:
 		molt__event_queue(m, MOLT_PAUSE, reason, "the successor, %s, is ready",
-				  name_of(&m->down.peer).text);
+				  molt__name_peer(&m->down.peer).text);
 		break;
 	case HANDOFF_EVENT_DRAIN:
 		molt__event_queue(m, MOLT_DRAIN, reason, "the successor, %s, serves",
-				  name_of(&m->down.peer).text);
+				  molt__name_peer(&m->down.peer).text);
 		break;
 	case HANDOFF_EVENT_RESUME:
 		tell_resume(m, reason);

@@ -46,7 +46,7 @@ what_is_no_packet_is_dropped(void **state)
 		;
 	close(p.fd);
 	assert_non_null(actor_expect(&s->old, "RESUME untouched"));
-	said(s, "abort", "ended while this process was yielded");
+	said(s, "abort", "ended after the commit, before it served");
 	siege_unharmed(s);
 	siege_is_upgraded(s);
 }
@@ -155,7 +155,7 @@ a_large_offer_waits_to_be_acknowledged(void **state)
 	assert_true(suitor_hears_offer(&p));
 	assert_int_equal(p.count, LARGE + 4);
 	close(p.fd);
-	said(s, "abort", "ended while this process was offered");
+	said(s, "abort", "ended before it was ready");
 	siege_unharmed(s);
 	siege_is_upgraded(s);
 }
@@ -313,7 +313,7 @@ who_ends_with_the_last_word_unread(void **state)
 	suitor_ready(&p);
 	close(p.fd);
 	actor_signal(&s->old, SIGCONT);
-	said(s, "abort", "ended while this process was paused");
+	said(s, "abort", "ended before the commit");
 	siege_unharmed(s);
 	siege_is_upgraded(s);
 }

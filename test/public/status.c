@@ -178,6 +178,27 @@ test_one_line(void **state)
 	molt_free(successor);
 }
 
+static void
+test_one_line_without_labels(void **state)
+{
+	struct fixture *f = *state;
+	struct molt *successor = molt_new(f->path);
+	char line[500];
+
+	handle_serve(f->m);
+	snprintf(line, sizeof(line), "generation 1, pid %d: serving", getpid());
+	assert_described(f->m, line);
+	assert_int_equal(molt_connect(successor), 0);
+	while (strcmp(molt_state_name(f->m), "offered") != 0)
+		molt_wait(f->m, 100);
+	molt_free(successor);
+	while (strcmp(molt_state_name(f->m), "serving") != 0)
+		molt_wait(f->m, 100);
+	snprintf(line, sizeof(line),
+		 "last failure: the successor, pid %d, ended before it was ready", getpid());
+	assert_described(f->m, line);
+}
+
 /* A handoff shows while it lasts, and afterwards why it failed. */
 static void
 test_shows_a_handoff(void **state)
@@ -525,6 +546,7 @@ main(void)
 		HANDLE_TEST(test_told_when_it_changes),
 		HANDLE_TEST(test_change_wakes),
 		HANDLE_TEST(test_one_line),
+		HANDLE_TEST(test_one_line_without_labels),
 		HANDLE_TEST(test_shows_a_handoff),
 		HANDLE_TEST(test_shows_what_drains),
 		HANDLE_TEST(test_nobody_to_watch),
