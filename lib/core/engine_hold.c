@@ -191,9 +191,9 @@ molt__listeners_fd(struct molt *m, const char *name, int index)
 		slot = molt__inventory_next_named(&m->inventory, slot, HELD, name);
 		if (slot == INVENTORY_NONE)
 			return molt__engine_error(m, -ENOENT,
-						  "listener %.80s has %d sockets: there is no "
+						  "listener %.80s has %d socket%s: there is no "
 						  "number %d",
-						  name, i, index);
+						  name, i, i == 1 ? "" : "s", index);
 	}
 	return molt__inventory_entry(&m->inventory, slot)->fd;
 }

@@ -63,15 +63,39 @@ name_this_process(struct molt *m)
 	return error;
 }
 
-int
-molt__engine_start(struct molt *m)
+/* Of EACCES: a server's file, or a directory that this process may make none in. */
+static const char *
+lock_advice(const char *path, int error)
 {
+	struct file_identity file;
+
+	if (error != -EACCES)
+		return "";
+	if (molt__sys_identify_path(path, &file) == -ENOENT)
+		return " (its directory must be writable for this uid)";
+	return " (start as the uid that the server has, or as the one that it named by "
+	       "molt_set_owner())";
+}
+
+static int
+open_lock(struct molt *m)
+{
+	const char *path = molt__rendezvous_lock_path(m->rendezvous);
 	int error = molt__rendezvous_open_lock(m->rendezvous);
 
 	if (error < 0)
-		return molt__engine_error(m, error, "the lock file %s cannot be opened: %s",
-					  molt__rendezvous_lock_path(m->rendezvous),
-					  strerror(-error));
+		molt__engine_error(m, error, "the lock file %s cannot be opened: %s%s", path,
+				   strerror(-error), lock_advice(path, error));
+	return error;
+}
+
+int
+molt__engine_start(struct molt *m)
+{
+	int error = open_lock(m);
+
+	if (error < 0)
+		return error;
 	error = name_this_process(m);
 	if (error == 0)
 		error = open_descriptors(m);

@@ -185,15 +185,22 @@ ask_systemd(struct listening *l)
 /* --- Fresh ones ------------------------------------------------------------------------------- */
 
 static const char *
-advice(int error)
+advice(int error, const struct address_record *address)
 {
+	bool is_unix = address->family == AF_UNIX;
+
 	switch (error) {
 	case -EADDRINUSE:
-		return "another process has it: stop that one, or choose another";
+		return "another process has it, perhaps a worker that outlived its master: stop "
+		       "that one, or choose another";
 	case -EADDRNOTAVAIL:
 		return "this machine has no such address";
 	case -EACCES:
-		return "a port below 1024 needs CAP_NET_BIND_SERVICE, a path a writable directory";
+		return is_unix ? "the directory must be writable for this uid"
+			       : "a port below 1024 needs CAP_NET_BIND_SERVICE";
+	case -ENOENT:
+	case -ENOTDIR:
+		return "the directory must exist";
 	case -EMFILE:
 		return "raise RLIMIT_NOFILE";
 	case -ENOSPC:
@@ -210,7 +217,7 @@ bind_failed(const struct listening *l, int error)
 
 	molt__address_print(&l->address.record, text, sizeof(text));
 	return molt__engine_error(l->m, error, "listener %s cannot be had at %s: %s (%s)", l->name,
-				  text, strerror(-error), advice(error));
+				  text, strerror(-error), advice(error, &l->address.record));
 }
 
 /* Law 2: a datagram socket that joins others takes its share of what comes in, once it is bound. */

@@ -129,16 +129,42 @@ describe(struct molt *m, const char *name, int fd, struct entry *ret)
 	return 0;
 }
 
+/* The descriptor is known already, or else its name is that of a listener. */
+static int
+exists(struct molt *m, const struct entry *e)
+{
+	int slot = molt__inventory_find_fd(&m->inventory, e->fd);
+
+	if (slot == INVENTORY_NONE)
+		return molt__engine_error(m, -EEXIST,
+					  "%s is the name of a listener of molt_listen(), which is "
+					  "offered by itself: choose another",
+					  e->name);
+	const char *known = molt__inventory_entry(&m->inventory, slot)->name;
+	enum inventory_status status = molt__inventory_status(&m->inventory, slot);
+	if (molt__entry_is_reserved(molt__inventory_entry(&m->inventory, slot)))
+		return molt__engine_error(m, -EEXIST, "%s: descriptor %d is the library's own",
+					  e->name, e->fd);
+	if (status == INVENTORY_INHERITED)
+		return molt__engine_error(m, -EEXIST,
+					  "%s: descriptor %d was handed over as %s: molt_take() it "
+					  "first",
+					  e->name, e->fd, known);
+	if (status >= INVENTORY_LENT)
+		return molt__engine_error(m, -EEXIST,
+					  "%s: descriptor %d is offered already, as %s", e->name,
+					  e->fd, known);
+	return molt__engine_error(m, -EEXIST,
+				  "%s: descriptor %d is of molt_listen(), as %s, and is offered by "
+				  "itself",
+				  e->name, e->fd, known);
+}
+
 static int
 lend_failed(struct molt *m, const struct entry *e, int error)
 {
 	if (error == -EEXIST)
-		return molt__engine_error(
-			m, error,
-			"%s: descriptor %d is offered already, or it is, or has the name "
-			"of, a listener of molt_listen(), which is offered by "
-			"itself",
-			e->name, e->fd);
+		return exists(m, e);
 	if (error == -ENOSPC)
 		return molt__engine_error(m, error,
 					  "%s: %d descriptors are offered already: withdraw one",

@@ -153,6 +153,10 @@ a_group_has_one_port(void **state)
 		assert_int_equal(bench_port_of(molt__listeners_fd(b->m, "g", i)),
 				 bench_port_of(first));
 	assert_int_equal(molt__listeners_fd(b->m, "g", 4), -ENOENT);
+	assert_says(b, "listener g has 4 sockets: ");
+	assert_true(molt__listeners_listen(b->m, "kv", "tcp://127.0.0.1:0") >= 0);
+	assert_int_equal(molt__listeners_fd(b->m, "kv", 1), -ENOENT);
+	assert_says(b, "listener kv has 1 socket: ");
 	assert_int_equal(molt__listeners_count(b->m, "other"), 0);
 }
 
@@ -168,9 +172,21 @@ an_address_in_use_leaves_nothing(void **state)
 	assert_int_equal(listen(other, 1), 0);
 	snprintf(address, sizeof(address), "tcp://127.0.0.1:%d?sockets=3", bench_port_of(other));
 	assert_int_equal(molt__listeners_listen(b->m, "http", address), -EADDRINUSE);
-	assert_says(b, "another process has it");
+	assert_says(b, "another process has it, perhaps a worker");
 	assert_int_equal(b->m->inventory.count, 0);
 	close(other);
+}
+
+static void
+a_path_needs_a_directory(void **state)
+{
+	struct bench *b = *state;
+	char address[256];
+
+	snprintf(address, sizeof(address), "unix://%s/missing/app.sock", b->dir);
+	assert_int_equal(molt__listeners_listen(b->m, "app", address), -ENOENT);
+	assert_says(b, "the directory must exist");
+	assert_int_equal(b->m->inventory.count, 0);
 }
 
 static void
@@ -322,6 +338,7 @@ main(void)
 		test(while_serving_a_fresh_one_listens_at_once),
 		test(a_group_has_one_port),
 		test(an_address_in_use_leaves_nothing),
+		test(a_path_needs_a_directory),
 		test(a_group_that_cannot_grow_is_as_before),
 		test(a_path_that_is_answered_is_left_alone),
 		test(a_path_appears_when_it_serves),

@@ -31,6 +31,8 @@ what_is_taken_is_the_hosts(void **state)
 	assert_int_equal(bench_inherits(b, "state", 2, file), 0);
 	assert_int_equal(molt__listeners_take(b->m, "http"), -EBUSY);
 	bench_becomes(b, HANDOFF_WARM);
+	assert_int_equal(molt__listeners_offer(b->m, "mine", fd), -EEXIST);
+	assert_says(b, "was handed over as http");
 	fcntl(fd, F_SETFL, 0);
 	assert_int_equal(molt__listeners_take(b->m, "http"), fd);
 	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
@@ -81,8 +83,12 @@ offers_are_checked(void **state)
 	assert_int_equal(molt__listeners_offer(b->m, "x", epoll), -EINVAL);
 	assert_says(b, "poll");
 	assert_int_equal(molt__listeners_offer(b->m, "x", fd), -EEXIST);
+	assert_says(b, "is of molt_listen(), as http,");
+	assert_int_equal(molt__listeners_offer(b->m, "http", STDOUT_FILENO), -EEXIST);
+	assert_says(b, "http is the name of a listener");
 	assert_int_equal(molt__listeners_offer(b->m, "x", STDIN_FILENO), 0);
 	assert_int_equal(molt__listeners_offer(b->m, "y", STDIN_FILENO), -EEXIST);
+	assert_says(b, "offered already, as x");
 	assert_int_equal(molt__listeners_offer(b->m, "x", STDOUT_FILENO), 0);
 	assert_int_equal(bench_count_status(b, INVENTORY_LENT), 2);
 	assert_int_equal(molt__listeners_withdraw(b->m, "http"), -ENOENT);

@@ -260,7 +260,7 @@ test_offers(void **state)
 	assert_int_equal(molt_start(m), 0);
 	assert_int_equal(molt_offer(m, "pipe", ends[0]), 0);
 	assert_error(m, molt_offer(m, "pipe", ends[0]), -EEXIST, "offered already");
-	assert_error(m, molt_offer(m, "other", ends[0]), -EEXIST, "offered already");
+	assert_error(m, molt_offer(m, "other", ends[0]), -EEXIST, "offered already, as pipe");
 	assert_error(m, molt_offer(m, "epoll", epoll), -EINVAL, "epoll");
 	assert_error(m, molt_listen(m, "pipe", "tcp://127.0.0.1:0"), -EEXIST, "pipe");
 	assert_int_equal(molt_withdraw(m, "pipe"), 0);

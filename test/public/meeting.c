@@ -195,6 +195,24 @@ test_a_predecessor_of_another_uid_is_refused(void **state)
 	assert_true(client_served_by(port, "new"));
 }
 
+static void
+test_a_lock_file_of_another_uid_says_whose_to_be(void **state)
+{
+	struct theatre *t = *state;
+
+	needs_root();
+	first_at_http(t, 0, "old");
+	assert_int_equal(chmod(t->dir, 0755), 0);
+	struct actor *stranger = made_by(t, 1, "stranger", STRANGER);
+	assert_int_equal(actor_do(stranger, "start"), -EACCES);
+	assert_says(stranger, "named by molt_set_owner()");
+	actor_end(stranger);
+	snprintf(t->socket, sizeof(t->socket), "%s/other", t->dir);
+	stranger = made_by(t, 1, "stranger", STRANGER);
+	assert_int_equal(actor_do(stranger, "start"), -EACCES);
+	assert_says(stranger, "must be writable");
+}
+
 /* Starts as root, as servers do for a port below 1024, and is nobody before it serves. */
 static struct actor *
 root_to_nobody(struct theatre *t, int which, const char *label, const char *how)
@@ -423,6 +441,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		THEATRE_TEST(test_of_two_at_the_same_instant_one_wins),
+		THEATRE_TEST(test_a_lock_file_of_another_uid_says_whose_to_be),
 		THEATRE_TEST(test_a_successor_of_another_uid_is_refused),
 		THEATRE_TEST(test_a_predecessor_of_another_uid_is_refused),
 		THEATRE_TEST(test_root_to_nobody_and_on),
