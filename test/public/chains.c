@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Generations that follow each other while older ones still drain, and what comes back from them. */
+/* Generations that follow each other while older ones drain, and what comes back from them. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
