@@ -123,9 +123,9 @@ $(BUILD)/examples/%.o: examples/%.c $(BUILD)/flags
 		$(if $(filter examples/$*.c,$(on_jansson)),$(JANSSON_CFLAGS)))
 
 # White-box: these see lib/core's own headers; all others see what a user sees.
-$(BUILD)/test/core/%.o: test_cflags = -Ilib/core -Itest/lib $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
-$(BUILD)/test/lib/%.o: test_cflags = -Ilib/core $(JANSSON_CFLAGS)
-$(BUILD)/test/explore/%.o: test_cflags = -Ilib/core
+$(BUILD)/test/core/%.o: test_cflags = -iquote lib/core -Itest/lib $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
+$(BUILD)/test/lib/%.o: test_cflags = -iquote lib/core $(JANSSON_CFLAGS)
+$(BUILD)/test/explore/%.o: test_cflags = -iquote lib/core
 $(BUILD)/test/public/%.o: test_cflags = -Itest/lib $(CMOCKA_CFLAGS)
 $(BUILD)/test/demo/%.o: test_cflags = -Itest/lib
 $(BUILD)/test/bench/%.o: test_cflags = -Itest/lib

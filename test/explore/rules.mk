@@ -10,7 +10,7 @@
 explore_objects := $(call objects,$(explore_src))
 explore_dir := $(BUILD)/test/explore
 
-$(explore_dir)/%.o: test_cflags = -Ilib/core $(CMOCKA_CFLAGS)
+$(explore_dir)/%.o: test_cflags = -iquote lib/core $(CMOCKA_CFLAGS)
 $(explore_objects): | $(BUILD)/cmocka
 $(explore_dir)/explore: TEST_LDFLAGS = $(CMOCKA_LIBS)
 
