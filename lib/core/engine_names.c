@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The names of events and reasons, for log lines: the library's and the host's; and of processes. */
+/* The names of events, reasons and processes, for log lines: the library's and the host's. */
 #include "export.h"
 
 #include "engine.h"
