@@ -2,6 +2,7 @@
 /* One function an action. */
 #include "deed.h"
 
+#include "holding.h"
 #include "judge.h"
 #include "kernel.h"
 #include "process.h"
@@ -136,8 +137,7 @@ close_part(struct deed *d)
 			kernel_close_down(d->w, d->s);
 		return;
 	}
-	d->self->claimed = false;
-	d->self->unclaimed = false;
+	holding_close_all(d->self);
 	d->self->life = false;
 	kernel_close_path(d->w, d->p);
 	unlock_owner(d);
@@ -186,6 +186,8 @@ close_down(struct deed *d)
 	d->self->committing = false;
 	if (d->s >= 0)
 		kernel_close_down(d->w, d->s);
+	if (molt__handoff_is_owner(&d->self->machine))
+		holding_end_handoff(d->self);
 }
 
 static void
@@ -201,7 +203,7 @@ adopt(struct deed *d)
 	l->from_up = FROM_UP_OFFER;
 	l->generation = (uint8_t)d->self->machine.highest;
 	l->path = d->self->path;
-	l->unclaimed = d->self->unclaimed;
+	l->unclaimed = holding_offer(d->self);
 }
 
 static void
@@ -268,8 +270,7 @@ retire(struct deed *d)
 			self->service = SERVICE_EMPTIES;
 	} else {
 		judge_leaving(d->w, d->p);
-		self->claimed = false;
-		self->unclaimed = false;
+		holding_retire(self, RETIRING_ALL);
 		self->retiring = RETIRING_NOTHING;
 	}
 }
@@ -306,7 +307,10 @@ begin_service(struct deed *d)
 	self->stale = false;
 	self->touched = false;
 	self->retiring = RETIRING_NOTHING;
-	self->unclaimed = self->machine.has_life;
+	if (a->event == HANDOFF_EVENT_RESUME)
+		holding_renew(self);
+	else
+		holding_close_unclaimed(self);
 }
 
 static void
@@ -316,8 +320,8 @@ tell(struct deed *d)
 
 	switch (d->node->action.event) {
 	case HANDOFF_EVENT_STARTED:
-		self->claimed = true;
-		self->unclaimed = self->unclaimed || self->machine.has_life;
+		if (self->machine.has_life)
+			holding_listen(self);
 		break;
 	case HANDOFF_EVENT_SERVE:
 	case HANDOFF_EVENT_RESUME:
@@ -414,7 +418,7 @@ closes_nothing(const struct world *w, int p, uint8_t part)
 
 	if (part == CLOSE_CHANNELS)
 		return w->line[p].place == PLACE_NONE && kernel_successor(w, p, PLACE_ADOPTED) < 0;
-	return !self->claimed && !self->unclaimed && !self->life && self->path == 0 &&
+	return !holding_has_any(self) && !self->life && self->path == 0 &&
 	       w->owner_lock != instance_of(p);
 }
 

@@ -2,6 +2,7 @@
 /* The rules of safety. */
 #include "judge.h"
 
+#include "holding.h"
 #include "kernel.h"
 
 static void
@@ -123,8 +124,8 @@ judge_resume(struct world *w, int p, enum handoff_reason reason)
 		return;
 	}
 	demand(w,
-	       !process->touched && process->claimed &&
-		       (process->unclaimed || !process->machine.has_life) &&
+	       !process->touched && holding_has(process, LISTENER_CLAIMED) &&
+		       (holding_has(process, LISTENER_UNCLAIMED) || !process->machine.has_life) &&
 		       process->retiring == RETIRING_NOTHING,
 	       CHECK_UNTOUCHED);
 }
@@ -135,7 +136,9 @@ judge_service(struct world *w, int p, enum handoff_event event, enum handoff_rea
 	for (int i = 0; i < w->count; i++)
 		demand(w, i == p || w->process[i].service != SERVICE_SERVES, CHECK_ONE_OWNER);
 	demand(w, holds_owner(w, p) && w->record.owner == instance_of(p), CHECK_SERVES_WITH_OWNER);
-	demand(w, w->process[p].claimed && w->process[p].retiring != RETIRING_ALL,
+	demand(w,
+	       holding_has(&w->process[p], LISTENER_CLAIMED) &&
+		       w->process[p].retiring != RETIRING_ALL,
 	       CHECK_QUEUE_NEVER_DIES);
 	if (event == HANDOFF_EVENT_RESUME)
 		judge_resume(w, p, reason);
@@ -151,8 +154,8 @@ judge_end(struct world *w, int p)
 
 	lines = lines || kernel_successor(w, p, PLACE_ADOPTED) >= 0;
 	demand(w,
-	       !lines && !process->life && !process->claimed && !process->unclaimed &&
-		       process->path == 0 && !holds_owner(w, p),
+	       !lines && !process->life && !holding_has_any(process) && process->path == 0 &&
+		       !holds_owner(w, p),
 	       CHECK_FAILED_HOLDS_NOTHING);
 }
 
@@ -162,7 +165,7 @@ judge_leaving(struct world *w, int p)
 {
 	int s = kernel_successor(w, p, PLACE_ADOPTED);
 
-	demand(w, s < 0 || !w->line[s].end_read || !w->process[p].claimed,
+	demand(w, s < 0 || !w->line[s].end_read || !holding_has(&w->process[p], LISTENER_CLAIMED),
 	       CHECK_ASKS_BEFORE_LEAVING);
 }
 
@@ -182,7 +185,7 @@ needs_life(const struct process *p)
 	case HANDOFF_DRAIN:
 		return true;
 	case HANDOFF_RENOUNCED:
-		return p->claimed;
+		return holding_has(p, LISTENER_CLAIMED);
 	default:
 		return p->service != SERVICE_NONE;
 	}

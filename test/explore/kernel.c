@@ -2,6 +2,8 @@
 /* Descriptors, sockets and lines. */
 #include "kernel.h"
 
+#include "holding.h"
+
 #include <string.h>
 
 /* The offer is still in the queue: its descriptors live there. */
@@ -25,7 +27,7 @@ bool
 kernel_claimed_is_held(const struct world *w)
 {
 	for (int i = 0; i < w->count; i++) {
-		if (w->process[i].claimed || in_flight(&w->line[i]))
+		if (holding_has(&w->process[i], LISTENER_CLAIMED) || in_flight(&w->line[i]))
 			return true;
 	}
 	return false;

@@ -217,18 +217,20 @@ static void
 move_host(struct world *w, const struct move *m)
 {
 	static const enum handoff_input_type says[] = {
-		[MOVE_HOST_READY] = HANDOFF_HOST_READY, [MOVE_HOST_IDLE] = HANDOFF_HOST_IDLE,
-		[MOVE_HOST_BUSY] = HANDOFF_HOST_BUSY,   [MOVE_HOST_CANCEL] = HANDOFF_HOST_CANCEL,
+		[MOVE_HOST_IDLE] = HANDOFF_HOST_IDLE,
+		[MOVE_HOST_BUSY] = HANDOFF_HOST_BUSY,
+		[MOVE_HOST_CANCEL] = HANDOFF_HOST_CANCEL,
 		[MOVE_HOST_STOP] = HANDOFF_HOST_STOP,
 	};
 
-	if (m->kind == MOVE_HOST_ACTS) {
-		process_host_acts(w, m->p);
-		return;
-	}
 	if (m->kind == MOVE_HOST_STOP)
 		w->process[m->p].stopped = true;
-	process_feed_type(w, m->p, says[m->kind]);
+	if (m->kind == MOVE_HOST_ACTS)
+		process_host_acts(w, m->p);
+	else if (m->kind == MOVE_HOST_READY)
+		process_host_is_ready(w, m->p);
+	else
+		process_feed_type(w, m->p, says[m->kind]);
 }
 
 static void

@@ -2,6 +2,7 @@
 /* What happens to one process. */
 #include "process.h"
 
+#include "holding.h"
 #include "kernel.h"
 #include "script.h"
 
@@ -113,6 +114,16 @@ process_start(struct world *w, int p, bool exclusive)
 	process_feed_type(w, p, HANDOFF_HOST_START);
 }
 
+void
+process_host_is_ready(struct world *w, int p)
+{
+	struct process *self = &w->process[p];
+
+	if (self->machine.state == HANDOFF_WARM)
+		holding_claim(self);
+	process_feed_type(w, p, HANDOFF_HOST_READY);
+}
+
 /* The library closes what the host has taken out of its loop. */
 void
 process_host_acts(struct world *w, int p)
@@ -127,8 +138,8 @@ process_host_acts(struct world *w, int p)
 	uint8_t told = self->host;
 
 	self->host = HOST_NOTHING;
-	self->unclaimed = self->unclaimed && self->retiring == RETIRING_NOTHING;
-	self->claimed = self->claimed && self->retiring != RETIRING_ALL;
+	if (self->retiring != RETIRING_NOTHING)
+		holding_retire(self, (enum retiring)self->retiring);
 	self->retiring = RETIRING_NOTHING;
 	if (told == HOST_PAUSE || told == HOST_RETIRE)
 		self->service = SERVICE_NONE;
@@ -144,8 +155,7 @@ receive_offer(struct world *w, int p)
 	struct line *l = &w->line[p];
 
 	self->life = true;
-	self->claimed = true;
-	self->unclaimed = l->unclaimed;
+	holding_inherit(self, l->unclaimed);
 	self->path = l->path;
 	l->generation = 0;
 	l->path = 0;
@@ -197,9 +207,11 @@ process_reads_down(struct world *w, int p, int s)
 
 	if ((l->from_down & FROM_DOWN_READY) != 0) {
 		l->from_down &= (uint8_t)~FROM_DOWN_READY;
+		holding_mark_claimed(&w->process[p]);
 		process_feed_type(w, p, HANDOFF_PEER_READY);
 	} else if ((l->from_down & FROM_DOWN_CONFIRM) != 0) {
 		l->from_down &= (uint8_t)~FROM_DOWN_CONFIRM;
+		holding_mark_claimed(&w->process[p]);
 		process_feed_type(w, p, HANDOFF_CONFIRM);
 	} else {
 		l->end_read = true;

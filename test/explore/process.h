@@ -33,6 +33,8 @@ bool process_understands(const struct process *self, enum handoff_input_type typ
 void process_forget(struct world *w, int p);
 
 void process_start(struct world *w, int p, bool exclusive);
+/* It has claimed what it wants, and loaded all it can. */
+void process_host_is_ready(struct world *w, int p);
 /* The host acts on what it has been told. */
 void process_host_acts(struct world *w, int p);
 /* One packet, or the end. A bad offer is one that failed. */

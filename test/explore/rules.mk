@@ -28,12 +28,12 @@ $(mutants:%=$(explore_dir)/mutants/%.c): $(explore_dir)/mutants/%.c: test/explor
 
 $(mutants:%=$(explore_dir)/mutants/%.o): %.o: %.c lib/core/handoff.h lib/core/record.h $(BUILD)/flags
 	$(call say,CC,$@)
-	$(Q)$(CC) $(base_cflags) -Wno-unused -Ilib/core -c -o $@ $<
+	$(Q)$(CC) $(base_cflags) -w -Ilib/core -c -o $@ $<
 
 # The mutant's object is there before the library is asked for one.
-$(mutant_programs): %: %.o $(explore_objects)
+$(mutant_programs): %: %.o $(explore_objects) $(core_a)
 	$(call say,LINK,$@)
-	$(link_program) $(CMOCKA_LIBS)
+	$(link_program) $(CMOCKA_LIBS) $(JANSSON_LIBS)
 
 mutant_runs := $(mutants:%=run/mutants/%)
 $(mutant_runs): run/mutants/%: $(explore_dir)/mutants/% $(runner) | no-results
@@ -56,9 +56,9 @@ $(coverage_dir)/handoff.o: lib/core/handoff.c lib/core/handoff.h $(BUILD)/flags
 	$(call say,CC,$@)
 	$(Q)$(CC) $(base_cflags) -O1 --coverage -fprofile-update=single -c -o $@ $<
 
-$(coverage_dir)/explore: $(coverage_dir)/handoff.o $(explore_objects)
+$(coverage_dir)/explore: $(coverage_dir)/handoff.o $(explore_objects) $(core_a)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(link_flags) --coverage -o $@ $^ $(CMOCKA_LIBS)
+	$(link_program) --coverage $(CMOCKA_LIBS) $(JANSSON_LIBS)
 
 explore-coverage: $(coverage_dir)/explore
 	$(Q)rm -f $(coverage_dir)/handoff.gcda

@@ -96,8 +96,8 @@ process_fields(struct bits *b, struct process *p)
 	flag(b, &p->committing);
 	small(b, &p->service, 2);
 	flag(b, &p->life);
-	flag(b, &p->claimed);
-	flag(b, &p->unclaimed);
+	small(b, &p->listeners[LISTENER_CLAIMED], 4);
+	small(b, &p->listeners[LISTENER_UNCLAIMED], 4);
 	small(b, &p->path, 3);
 	flag(b, &p->founder);
 	flag(b, &p->stale);
@@ -242,7 +242,7 @@ world_init(struct world *w, int processes, const uint8_t budgets[BUDGETS])
 }
 
 /* What these fields come to; a part that comes to something else is a mistake. */
-enum { PART_BITS = 92, SHARED_BITS = 32 };
+enum { PART_BITS = 98, SHARED_BITS = 32 };
 
 static void
 expect_bits(const struct bits *b, unsigned bits)

@@ -26,6 +26,9 @@ enum service { SERVICE_NONE, SERVICE_SERVES, SERVICE_EMPTIES };
 /* The event that the host has been told of last and has not acted on; those before it go along. */
 enum host { HOST_NOTHING, HOST_PAUSE, HOST_LOAD, HOST_DRAIN, HOST_RETIRE };
 
+/* The one that every successor claims, and the one that none does. */
+enum listener { LISTENER_CLAIMED, LISTENER_UNCLAIMED, LISTENERS };
+
 enum retiring { RETIRING_NOTHING, RETIRING_UNCLAIMED, RETIRING_ALL };
 
 struct process {
@@ -42,9 +45,8 @@ struct process {
 	uint8_t service;
 	/* held */
 	bool life;
-	bool claimed;   /* the listener that every successor claims */
-	bool unclaimed; /* the one that none does */
-	uint8_t path;   /* socket of the socket file, or 0 */
+	uint8_t listeners[LISTENERS]; /* their states in the inventory, see holding.h */
+	uint8_t path;                 /* socket of the socket file, or 0 */
 	/* Not known to the process, only to the judge. */
 	bool founder; /* found LIFE free */
 	bool stale;   /* another has served since its late state was written */
