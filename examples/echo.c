@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An echo server on libevent, made upgradable by libmolt_libevent: what a client sends comes back, on
- * tcp:// and unix:// through bufferevents, on udp:// datagram by datagram.
+ * An echo server on libevent, made upgradable by libmolt_libevent: what a client sends comes back,
+ * on tcp:// and unix:// through bufferevents, on udp:// datagram by datagram.
  *
  *     echo -s /tmp/echo.sock -l tcp://127.0.0.1:7000 -v one &
  *     echo -s /tmp/echo.sock -l tcp://127.0.0.1:7000 -v two &     takes over
@@ -141,7 +141,10 @@ listen_to(struct server *s, int i)
 		molt_listener_on_accept(l, on_accept, s);
 }
 
-/* Without our own events and clients in it event_base_dispatch() returns: libmolt has taken out its. */
+/*
+ * Without our own events and clients in it event_base_dispatch() returns: libmolt has taken out
+ * its.
+ */
 static void
 leave(struct server *s, int status)
 {

@@ -8,10 +8,10 @@
  *     httpd -s /tmp/httpd.sock -l tcp://127.0.0.1:8080 -v v1 &
  *     httpd -s /tmp/httpd.sock -l tcp://127.0.0.1:8080 -v v2 &     takes over
  *
- * Two things need care with evhttp. It accepts by itself, so this server opens and closes its doors as
- * the events say. And it tells nobody when it is done with a connection, so this server keeps a
- * reference to each one's bufferevent and closes the socket itself: not before the client has closed,
- * so that a close never destroys an answer on its way, nor a request that crosses it.
+ * Two things need care with evhttp. It accepts by itself, so this server opens and closes its doors
+ * as the events say. And it tells nobody when it is done with a connection, so this server keeps a
+ * reference to each one's bufferevent and closes the socket itself: not before the client has
+ * closed, so that a close never destroys an answer on its way, nor a request that crosses it.
  */
 #include "options.h"
 
@@ -74,7 +74,7 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* --- Connections: what evhttp doesn't show ------------------------------------------------------- */
+/* --- Connections: what evhttp doesn't show ---------------------------------------------------- */
 
 static void
 count_clients(struct server *s, int change)
@@ -94,7 +94,9 @@ end_client(struct client *c)
 	free(c);
 }
 
-/* Called by evhttp for each connection that it has accepted. Without memory evhttp makes its own. */
+/*
+ * Called by evhttp for each connection that it has accepted. Without memory evhttp makes its own.
+ */
 static struct bufferevent *
 on_connection(struct event_base *base, void *arg)
 {
@@ -179,7 +181,7 @@ on_close(struct evhttp_connection *connection, void *arg)
 	event_active(s->look, EV_TIMEOUT, 0);
 }
 
-/* --- Requests -------------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------- */
 
 static void
 add_label(struct evbuffer *body, const char *label)
@@ -292,7 +294,7 @@ on_slow_request(struct evhttp_request *request, void *arg)
 	evtimer_add(slow->timer, &time);
 }
 
-/* --- Doors ------------------------------------------------------------------------------------------ */
+/* --- Doors ------------------------------------------------------------------------------------ */
 
 static void
 close_doors(struct server *s)
@@ -301,7 +303,9 @@ close_doors(struct server *s)
 		evhttp_del_accept_socket(s->http, s->doors[--s->door_count]);
 }
 
-/* No descriptor is left for a client. In the queue it can wait; the loop would spin. See on_look(). */
+/*
+ * No descriptor is left for a client. In the queue it can wait; the loop would spin. See on_look().
+ */
 static void
 on_accept_error(struct evconnlistener *listener, void *arg)
 {
@@ -310,8 +314,8 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 }
 
 /*
- * evhttp accepts from `fd`, in the loop of `base`. evhttp_accept_socket_with_handle() would close in the
- * end what isn't ours to close, so evhttp gets a listener that doesn't.
+ * evhttp accepts from `fd`, in the loop of `base`. evhttp_accept_socket_with_handle() would close
+ * in the end what isn't ours to close, so evhttp gets a listener that doesn't.
  */
 static struct evhttp_bound_socket *
 open_door(struct server *s, struct event_base *base, int fd)
@@ -361,7 +365,7 @@ empty_queue(struct server *s, int fd)
 		event_base_free(base);
 }
 
-/* --- Generations ----------------------------------------------------------------------------------- */
+/* --- Generations ------------------------------------------------------------------------------ */
 
 static void
 listen_to_all(struct server *s)

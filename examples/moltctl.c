@@ -21,7 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long a server may take to answer; how long an upgrade trusts one watch; and waits without one. */
+/*
+ * How long a server may take to answer; how long an upgrade trusts one watch; and waits without
+ * one.
+ */
 #define ANSWER_MS 5000
 #define WATCH_MS 500
 #define RETRY_MS 20
@@ -40,7 +43,8 @@ static const char usage_text[] =
 	"       moltctl -s PATH upgrade [--wait] [--timeout SECONDS] -- COMMAND [ARGUMENT]...\n"
 	"\n"
 	"status   who serves on the socket file PATH, where it listens, and what still drains\n"
-	"upgrade  starts COMMAND as the next version. With --wait it exits 0 when that serves, and 1\n"
+	"upgrade  starts COMMAND as the next version. With --wait it exits 0 when that serves, and "
+	"1\n"
 	"         with a sentence when it doesn't and the old one goes on, or after SECONDS (120)\n"
 	"\n"
 	"Exit status: 0, 1 (nobody serves, or the upgrade failed), 2 (usage)\n";
@@ -54,7 +58,7 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* --- Status ------------------------------------------------------------------------------------ */
+/* --- Status ----------------------------------------------------------------------------------- */
 
 /* The next status of `w` as text, to be freed, or NULL with errno set. */
 static char *
@@ -168,7 +172,7 @@ status_command(const struct command *c)
 	return status || c->json ? 0 : 1;
 }
 
-/* --- Upgrade ----------------------------------------------------------------------------------- */
+/* --- Upgrade ---------------------------------------------------------------------------------- */
 
 /* Who serves, as far as one status says. */
 struct owner {
@@ -204,7 +208,9 @@ parse_owner(char *text, struct owner *ret_owner)
 	return serves;
 }
 
-/* COMMAND in a session of its own: it outlives this terminal, and what it starts is known by that. */
+/*
+ * COMMAND in a session of its own: it outlives this terminal, and what it starts is known by that.
+ */
 static pid_t
 start(char **argv)
 {
@@ -320,7 +326,7 @@ upgrade_command(const struct command *c)
 	return result;
 }
 
-/* --- Command line ------------------------------------------------------------------------------ */
+/* --- Command line ----------------------------------------------------------------------------- */
 
 static _Noreturn void
 usage(int status)

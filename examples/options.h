@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the example servers have in common besides libmolt: their command line and their lifecycle lines.
- * It's all here so that each example shows the rest.
+ * What the example servers have in common besides libmolt: their command line and their lifecycle
+ * lines. It's all here so that each example shows the rest.
  */
 #ifndef EXAMPLES_OPTIONS_H
 #define EXAMPLES_OPTIONS_H
@@ -46,15 +46,19 @@ options_usage(const struct options *o, FILE *to)
 		"Usage: %s -s PATH [-l [NAME=]ADDRESS]... [OPTION]...\n"
 		"\n"
 		"  -s, --socket PATH         where successor and predecessor meet\n"
-		"  -l, --listen ADDRESS      tcp://127.0.0.1:8080, tcp://[::1]:0, unix:///run/x.sock ...;\n"
+		"  -l, --listen ADDRESS      tcp://127.0.0.1:8080, tcp://[::1]:0, "
+		"unix:///run/x.sock ...;\n"
 		"                            may be repeated; default tcp://127.0.0.1:8080\n"
 		"  -v, --label LABEL         a word for this version\n"
 		"  -d, --drain SECONDS       how long a predecessor finishes its connections\n"
-		"  -P, --probation SECONDS   how long a predecessor stays at least, to take over again\n"
-		"  -x, --die-before-ready    start, inherit, and exit 1: shows what a bad version costs\n"
+		"  -P, --probation SECONDS   how long a predecessor stays at least, to take over "
+		"again\n"
+		"  -x, --die-before-ready    start, inherit, and exit 1: shows what a bad version "
+		"costs\n"
 		"  -h, --help\n"
 		"\n"
-		"Started again with the same PATH it takes over. SIGHUP starts the successor (the same\n"
+		"Started again with the same PATH it takes over. SIGHUP starts the successor (the "
+		"same\n"
 		"program and arguments), SIGTERM drains, a second SIGTERM exits at once.\n",
 		o->program);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server with a loop of its own, on poll(2) and libmolt's core alone. It answers each line it reads
- * with "label pid generation", so that a connection that stays open shows who answers it.
+ * A server with a loop of its own, on poll(2) and libmolt's core alone. It answers each line it
+ * reads with "label pid generation", so that a connection that stays open shows who answers it.
  *
  *     pollserver -s /tmp/poll.sock -l tcp://127.0.0.1:7000 -v one &
  *     pollserver -s /tmp/poll.sock -l tcp://127.0.0.1:7000 -v two &     takes over

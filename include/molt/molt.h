@@ -253,16 +253,16 @@ const char *molt_inherited_name(struct molt *m, int index);
 int molt_fd(struct molt *m);
 
 /*
- * Does what is due, never blocks. Returns how many events wait for molt_next_event(), the RETIREs of
- * one reason counted as one. Calling it when nothing is due is harmless. Errors: -EBUSY (not
+ * Does what is due, never blocks. Returns how many events wait for molt_next_event(), the RETIREs
+ * of one reason counted as one. Calling it when nothing is due is harmless. Errors: -EBUSY (not
  * connected yet).
  */
 int molt_dispatch(struct molt *m);
 
 /*
  * For a host that cannot poll a foreign descriptor: waits up to `milliseconds` (-1: for ever) until
- * an event waits, dispatching meanwhile. Returns what molt_dispatch() does, 0 if none came. A signal
- * ends the wait early (-EINTR). Errors: -EBUSY (not connected yet).
+ * an event waits, dispatching meanwhile. Returns what molt_dispatch() does, 0 if none came. A
+ * signal ends the wait early (-EINTR). Errors: -EBUSY (not connected yet).
  */
 int molt_wait(struct molt *m, int milliseconds);
 
@@ -315,9 +315,9 @@ enum molt_event_type {
 	 */
 	MOLT_RESUME = 7,
 	/*
-	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop (epoll: delete
-	 * it, because others keep the socket open and closing alone leaves it in). Unless the
-	 * reason is LEAVING, accept until EAGAIN and say molt_set_remaining(). Close it if you
+	 * To the predecessor: one listener, molt_event_fd(). Take it out of your loop (epoll:
+	 * delete it, because others keep the socket open and closing alone leaves it in). Unless
+	 * the reason is LEAVING, accept until EAGAIN and say molt_set_remaining(). Close it if you
 	 * offered it; the library closes its own when this event has been acted on. Reason:
 	 * UNCLAIMED (the successor did not want it), RENOUNCED (this process stops and nobody
 	 * follows), or LEAVING (what waits in its queue is the successor's, and would be lost
@@ -392,8 +392,8 @@ int molt_commit(struct molt *m);
 
 /*
  * For a successor that cannot be done with LOAD before its next call on this handle: from now on
- * owning waits for molt_loaded(), said after LOAD has been returned, when the late entries are read.
- * Errors: -EBUSY (hold: LOAD is out already); -EPROTO (loaded: no LOAD waits for it).
+ * owning waits for molt_loaded(), said after LOAD has been returned, when the late entries are
+ * read. Errors: -EBUSY (hold: LOAD is out already); -EPROTO (loaded: no LOAD waits for it).
  */
 int molt_hold_load(struct molt *m);
 int molt_loaded(struct molt *m);
@@ -428,9 +428,9 @@ int molt_set_remaining(struct molt *m, int64_t connections);
 /*
  * Stops on purpose (SIGTERM). Without a successor the socket file goes, RETIRE comes for every
  * listener, and LEAVE when nothing remains, at the latest at the drain deadline. With a successor
- * under way the service is handed over first. A start that follows a predecessor, and does not serve
- * yet, fails. A second call gives up the handoff and stops. Errors: -EALREADY (stopping already, and
- * nothing to hurry), -EBUSY (not connected yet).
+ * under way the service is handed over first. A start that follows a predecessor, and does not
+ * serve yet, fails. A second call gives up the handoff and stops. Errors: -EALREADY (stopping
+ * already, and nothing to hurry), -EBUSY (not connected yet).
  */
 int molt_drain(struct molt *m);
 

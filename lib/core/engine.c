@@ -10,7 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-/* --- sentences --------------------------------------------------------------------------------- */
+/* --- sentences -------------------------------------------------------------------------------- */
 
 int
 molt__engine_error(struct molt *m, int error, const char *format, ...)
@@ -64,7 +64,7 @@ molt__engine_give_up(struct molt *m, int reason, int error, const char *format, 
 	molt__engine_feed_type(m, HANDOFF_HOST_CANCEL);
 }
 
-/* --- who may, and what fits -------------------------------------------------------------------- */
+/* --- who may, and what fits ------------------------------------------------------------------- */
 
 bool
 molt__engine_uid_allowed(const struct molt *m, uid_t uid)
@@ -85,7 +85,7 @@ molt__engine_room(const struct molt *m)
 	return room < 0 ? WIRE_DESCRIPTORS_MAX : room;
 }
 
-/* --- feeding ----------------------------------------------------------------------------------- */
+/* --- feeding ---------------------------------------------------------------------------------- */
 
 /* One step. Says whether it ended in a question, whose answer is in *ret_answer. */
 static bool
@@ -144,8 +144,9 @@ take_remaining(struct molt *m, struct handoff_input *ret_in)
 }
 
 /*
- * What carrying out an action makes happen is fed after it, in order: the machine sees one input at a
- * time. An action feeds at most one input, and no more than a few actions do, so the queue cannot fill.
+ * What carrying out an action makes happen is fed after it, in order: the machine sees one input at
+ * a time. An action feeds at most one input, and no more than a few actions do, so the queue cannot
+ * fill.
  *
  * What the host has said of its connections comes first: who has accepted what waited in a retired
  * listener's queue must not be told to leave for what was so before.
@@ -181,7 +182,7 @@ molt__engine_feed_type(struct molt *m, enum handoff_input_type type)
 	molt__engine_feed(m, &in);
 }
 
-/* --- a tick ------------------------------------------------------------------------------------ */
+/* --- a tick ----------------------------------------------------------------------------------- */
 
 static bool
 wants_retry(const struct channel *c)
@@ -227,7 +228,9 @@ look_at_record(struct molt *m)
 void
 molt__engine_tick(struct molt *m)
 {
-	/* Of one made after the last late offer the successor would never hear: it makes its own. */
+	/*
+	 * Of one made after the last late offer the successor would never hear: it makes its own.
+	 */
 	if (is_offering(m) && !m->down.committing)
 		molt__engine_secure_path(m);
 	if (molt__handoff_wants_tick(&m->handoff))
@@ -243,7 +246,7 @@ molt__engine_tick(struct molt *m)
 	molt__greet_follow_owner(m);
 }
 
-/* --- a turn ------------------------------------------------------------------------------------ */
+/* --- a turn ----------------------------------------------------------------------------------- */
 
 static void
 run_requests(struct molt *m)

@@ -42,9 +42,9 @@
 #include <stdint.h>
 
 enum {
-	ENGINE_TEXT_MAX = 511,      /* a sentence */
-	ENGINE_EVENTS_MAX = 16,     /* see engine_event.c for why this is enough */
-	ENGINE_GREETINGS_MAX = 16,  /* connections that have not said HELLO */
+	ENGINE_TEXT_MAX = 511,     /* a sentence */
+	ENGINE_EVENTS_MAX = 16,    /* see engine_event.c for why this is enough */
+	ENGINE_GREETINGS_MAX = 16, /* connections that have not said HELLO */
 	ENGINE_WATCHERS_MAX = 16,
 	ENGINE_UIDS_MAX = 16,
 	ENGINE_ROOM_RESERVE = 32,
@@ -54,7 +54,7 @@ enum {
 	ENGINE_TURN_MAX = 64, /* descriptors, packets or connections handled in one go */
 };
 
-/* --- Events -------------------------------------------------------------------------------------- */
+/* --- Events ----------------------------------------------------------------------------------- */
 
 struct event_entry {
 	char name[ENTRY_NAME_MAX + 1];
@@ -65,21 +65,21 @@ struct molt_event {
 	int type;
 	int reason;
 	int error;
-	int fd;   /* RETIRE */
-	int slot; /* RETIRE: in the inventory */
+	int fd;                      /* RETIRE */
+	int slot;                    /* RETIRE: in the inventory */
 	struct event_entry *entries; /* malloc'ed, freed when the event has been acted on */
 	int entry_count;
 	char text[ENGINE_TEXT_MAX + 1];
 };
 
-/* --- Time ---------------------------------------------------------------------------------------- */
+/* --- Time ------------------------------------------------------------------------------------- */
 
 /* Milliseconds of CLOCK_MONOTONIC; 0 is "not armed". */
 struct engine_time {
 	int fd; /* timerfd */
 	int64_t set_to;
 	int64_t deadline[MOLT_DEADLINE_TICK + 1]; /* the host's lengths */
-	int64_t agreed[MOLT_DEADLINE_TICK + 1];   /* the predecessor's, or -1: until this one owns */
+	int64_t agreed[MOLT_DEADLINE_TICK + 1];   /* the predecessor's, or -1 */
 	enum handoff_deadline stage;              /* which of START to CONFIRM runs */
 	int64_t stage_at;
 	int64_t stage_limit; /* progress never extends it beyond this */
@@ -90,7 +90,7 @@ struct engine_time {
 	int64_t tick_at;
 };
 
-/* --- Peers --------------------------------------------------------------------------------------- */
+/* --- Peers ------------------------------------------------------------------------------------ */
 
 /* What HELLO, or OFFER, said of the process at the other end. */
 struct peer {
@@ -127,20 +127,20 @@ struct up {
 struct down {
 	struct channel *channel;
 	struct peer peer;
-	int64_t since;          /* when it was adopted */
-	uint32_t sequence;      /* of the last OFFER sent */
-	uint32_t acknowledged;  /* of the last TAKEN */
-	uint32_t late;          /* entries sent late */
-	int sent;               /* descriptors in all, against its room */
-	bool offer_complete;    /* the last packet of the inventory is on its way */
-	bool committing;        /* SEND_COMMIT was said */
-	bool late_complete;     /* the last late entry is on its way */
-	bool commit_queued;     /* COMMIT itself is with the channel */
-	bool commit_settled;    /* COMMIT_WRITTEN or COMMIT_FAILED has been fed */
-	bool confirmed;         /* CONFIRM came, so all that it claimed is known */
+	int64_t since;         /* when it was adopted */
+	uint32_t sequence;     /* of the last OFFER sent */
+	uint32_t acknowledged; /* of the last TAKEN */
+	uint32_t late;         /* entries sent late */
+	int sent;              /* descriptors in all, against its room */
+	bool offer_complete;   /* the last packet of the inventory is on its way */
+	bool committing;       /* SEND_COMMIT was said */
+	bool late_complete;    /* the last late entry is on its way */
+	bool commit_queued;    /* COMMIT itself is with the channel */
+	bool commit_settled;   /* COMMIT_WRITTEN or COMMIT_FAILED has been fed */
+	bool confirmed;        /* CONFIRM came, so all that it claimed is known */
 };
 
-/* --- What any thread may ask ---------------------------------------------------------------------- */
+/* --- What any thread may ask ------------------------------------------------------------------ */
 
 struct requests {
 	pthread_mutex_t mutex; /* over what follows, and nothing else */
@@ -151,7 +151,7 @@ struct requests {
 	int64_t remaining; /* -1: never said */
 };
 
-/* --- The handle ----------------------------------------------------------------------------------- */
+/* --- The handle ------------------------------------------------------------------------------- */
 
 struct unfinished { /* a fresh listener: its temporary name, or a datagram socket not bound yet */
 	int slot;
@@ -175,9 +175,9 @@ struct molt {
 
 	/* sentences */
 	char error[ENGINE_TEXT_MAX + 1];        /* molt_error() */
-	char why[ENGINE_TEXT_MAX + 1];          /* why the present handoff or start fails; "": not known */
+	char why[ENGINE_TEXT_MAX + 1];          /* why a handoff or start fails; "": not known */
 	int why_error;                          /* its negative errno, or 0 */
-	int why_reason;                         /* enum molt_reason that replaces the machine's, or 0 */
+	int why_reason;                         /* instead of the machine's, or 0 */
 	char last_failure[ENGINE_TEXT_MAX + 1]; /* of a handoff, for status; "": none */
 
 	bool abandoned; /* molt_after_fork(): refuse everything */
@@ -190,7 +190,7 @@ struct molt {
 
 	struct handoff handoff;
 	bool feeding;
-	struct handoff_input queued[ENGINE_INPUTS_MAX]; /* fed while an input was being carried out */
+	struct handoff_input queued[ENGINE_INPUTS_MAX]; /* while another was carried out */
 	int queued_count;
 	struct rendezvous *rendezvous;
 	int path_fd; /* the socket file's socket, or -1 */
@@ -214,12 +214,12 @@ struct molt {
 
 	struct spawned child; /* pid 0: none */
 
-	struct molt_event events[ENGINE_EVENTS_MAX]; /* in order; RETIRE stands for all it is about */
+	struct molt_event events[ENGINE_EVENTS_MAX]; /* in order; one RETIRE a reason */
 	int event_count;
 	struct molt_event current; /* type 0: none */
 };
 
-/* --- engine.c ------------------------------------------------------------------------------------- */
+/* --- engine.c --------------------------------------------------------------------------------- */
 
 /* What an epoll event is about; `index` is a greeting's or watcher's place. */
 enum engine_source {
@@ -234,7 +234,7 @@ enum engine_source {
 };
 int molt__engine_watch(struct molt *m, int fd, enum engine_source source, int index);
 void molt__engine_watch_for(struct molt *m, int fd, enum engine_source source, int index,
-                            bool writing);
+			    bool writing);
 /* Before every close: epoll knows the open file, which others may keep open. */
 void molt__engine_unwatch(struct molt *m, int fd);
 
@@ -260,28 +260,30 @@ bool molt__engine_wants_tick(const struct molt *m);
 
 /* Encodes and sends; polls for writing if it had to be queued. 0, or as molt__channel_send(). */
 int molt__engine_send(struct molt *m, struct channel *c, const struct message *message,
-                      const int *fds, size_t nfds);
+		      const int *fds, size_t nfds);
 /* A channel that can be written again, or should be tried. As molt__channel_flush(). */
 int molt__engine_flush(struct molt *m, struct channel *c, enum engine_source source, int index);
-/* Receives and decodes. What is wrong with a packet is logged, and its descriptors are closed; then it is
- * ENGINE_NOTHING_USABLE, and the next can be read. Every packet's sender must be allowed. */
+/*
+ * Receives and decodes. What is wrong with a packet is logged, and its descriptors are closed; then
+ * it is ENGINE_NOTHING_USABLE, and the next can be read. Every packet's sender must be allowed.
+ */
 enum engine_received { ENGINE_NOTHING, ENGINE_MESSAGE, ENGINE_END, ENGINE_NOTHING_USABLE };
-enum engine_received molt__engine_receive(struct molt *m, struct channel *c, struct message *ret_message,
-                                          struct incoming *ret_packet);
+enum engine_received molt__engine_receive(struct molt *m, struct channel *c,
+					  struct message *ret_message, struct incoming *ret_packet);
 
 /* Gives up a start or handoff for a reason that the host is told: reason of enum molt_reason. */
 void molt__engine_give_up(struct molt *m, int reason, int error, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 
 /* The sentence of a failed call. Returns `error`. */
 int molt__engine_error(struct molt *m, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 /* Why what is under way fails: kept until the event that tells it. */
 void molt__engine_why(struct molt *m, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 /* `key` is a constant that the README lists. */
 void molt__engine_log(struct molt *m, int severity, const char *key, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 
 /* Whether that uid may be our peer (law 7). */
 bool molt__engine_uid_allowed(const struct molt *m, uid_t uid);
@@ -291,7 +293,7 @@ void molt__engine_wake(struct molt *m);
 int molt__engine_spawn(struct molt *m, char *const argv[], char *const envp[]);
 void molt__engine_child_ended(struct molt *m);
 
-/* --- engine_act.c --------------------------------------------------------------------------------- */
+/* --- engine_act.c ----------------------------------------------------------------------------- */
 
 struct handoff_input molt__engine_answer(struct molt *m, const struct handoff_action *a);
 void molt__engine_carry_out(struct molt *m, const struct handoff_action *a);
@@ -301,7 +303,7 @@ void molt__engine_close_path(struct molt *m);
 /* A socket file that was bound anew takes the old one's place, here and in the inventory. */
 int molt__engine_replace_path(struct molt *m, int fd, const struct file_identity *file);
 
-/* --- engine_time.c -------------------------------------------------------------------------------- */
+/* --- engine_time.c ---------------------------------------------------------------------------- */
 
 int64_t molt__time_now(void);
 int molt__time_open(struct engine_time *t);
@@ -319,11 +321,11 @@ void molt__time_set(struct molt *m);
 /* How long a deadline is, as enum molt_deadline. */
 int64_t molt__time_length(const struct molt *m, enum molt_deadline deadline);
 
-/* --- engine_event.c ------------------------------------------------------------------------------- */
+/* --- engine_event.c --------------------------------------------------------------------------- */
 
 /* Queues an event; its text is written from `format`. */
 struct molt_event *molt__event_queue(struct molt *m, int type, int reason, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 /* The TELL and RETIRE actions. */
 void molt__event_tell(struct molt *m, const struct handoff_action *a);
 void molt__event_retire(struct molt *m, enum handoff_reason reason);
@@ -342,7 +344,7 @@ void molt__event_forget_handoff(struct molt *m);
 void molt__event_add_entry(struct molt *m, struct molt_event *e, const char *name, int error);
 void molt__event_clear_all(struct molt *m);
 
-/* --- engine_names.c ------------------------------------------------------------------------------- */
+/* --- engine_names.c --------------------------------------------------------------------------- */
 
 /* "pid 42 (v2)", "generation 3 (v3)"; without a label without the parentheses. */
 struct process_name {
@@ -351,7 +353,7 @@ struct process_name {
 struct process_name molt__name_peer(const struct peer *peer);
 struct process_name molt__name_own_generation(const struct molt *m);
 
-/* --- engine_up.c ---------------------------------------------------------------------------------- */
+/* --- engine_up.c ------------------------------------------------------------------------------ */
 
 /* The answers to CONNECT: CONNECTED, UNANSWERED, DENIED. */
 enum handoff_input_type molt__up_connect(struct molt *m);
@@ -361,7 +363,7 @@ void molt__up_send_confirm(struct molt *m);
 void molt__up_send_progress(struct molt *m);
 void molt__up_close(struct molt *m);
 
-/* --- engine_down.c -------------------------------------------------------------------------------- */
+/* --- engine_down.c ---------------------------------------------------------------------------- */
 
 /* The candidate becomes the successor, and its offer begins. */
 void molt__down_adopt(struct molt *m);
@@ -377,7 +379,7 @@ void molt__down_send_progress(struct molt *m);
 void molt__down_continue(struct molt *m);
 void molt__down_close(struct molt *m);
 
-/* --- engine_greet.c ------------------------------------------------------------------------------- */
+/* --- engine_greet.c --------------------------------------------------------------------------- */
 
 void molt__greet_accept(struct molt *m);
 void molt__greet_readable(struct molt *m, int index);
@@ -390,7 +392,7 @@ void molt__greet_close_all(struct molt *m);
 /* Accepts on PATH exactly while this process is the owner. */
 void molt__greet_follow_owner(struct molt *m);
 
-/* --- engine_listeners.c --------------------------------------------------------------------------- */
+/* --- engine_listeners.c ----------------------------------------------------------------------- */
 
 /* The work of the public calls of the same name; they return what those return. */
 int molt__listeners_listen(struct molt *m, const char *name, const char *address);
@@ -398,7 +400,7 @@ int molt__listeners_count(struct molt *m, const char *name);
 int molt__listeners_fd(struct molt *m, const char *name, int index);
 int molt__listeners_take(struct molt *m, const char *name);
 int molt__listeners_take_address(struct molt *m, int type, const struct sockaddr *address,
-                                 socklen_t length);
+				 socklen_t length);
 int molt__listeners_offer(struct molt *m, const char *name, int fd);
 int molt__listeners_withdraw(struct molt *m, const char *name);
 
@@ -414,7 +416,9 @@ int molt__listeners_inherit(struct molt *m, struct entry *e);
  */
 void molt__listeners_activate(struct molt *m, struct molt_event *event);
 
-/* The next listener that RETIRE is due for is marked and put into `event`; false if there is none. */
+/*
+ * The next listener that RETIRE is due for is marked and put into `event`; false if there is none.
+ */
 bool molt__listeners_retire_next(struct molt *m, int reason, struct molt_event *event);
 /* It was acted on: the library's is closed. */
 void molt__listeners_retired(struct molt *m, const struct molt_event *event);
@@ -426,8 +430,8 @@ void molt__listeners_lost(struct molt *m, struct molt_event *event);
 void molt__listeners_unlink(struct molt *m);
 
 /*
- * FAILED, or the end of the handle: temporary names are removed, and what is the library's is closed. In
- * LEFT the held ones stay until their RETIRE was acted on.
+ * FAILED, or the end of the handle: temporary names are removed, and what is the library's is
+ * closed. In LEFT the held ones stay until their RETIRE was acted on.
  */
 void molt__listeners_close(struct molt *m);
 
@@ -443,7 +447,10 @@ int molt__listeners_hold(struct molt *m, const struct entry *e);
 void molt__listeners_drop_stale(struct molt *m, int fd);
 /* Closed, its temporary name removed, and no longer there. */
 void molt__listeners_drop(struct molt *m, int slot);
-/* Listens, with this backlog, and has its path. The errors of bind.h; -EBADF: the host has closed it. */
+/*
+ * Listens, with this backlog, and has its path. The errors of bind.h; -EBADF: the host has closed
+ * it.
+ */
 int molt__listeners_enter_service(struct molt *m, int slot, int backlog);
 /* What is left to be done for it when it enters service, if anything. -ENOMEM. */
 int molt__listeners_set_unfinished(struct molt *m, int slot, const struct bind_pending *pending);
@@ -451,7 +458,7 @@ struct unfinished *molt__listeners_find_unfinished(const struct molt *m, int slo
 /* Removes the temporary name, if it still has one. */
 void molt__listeners_discard(struct molt *m, int slot);
 
-/* --- engine_status.c ------------------------------------------------------------------------------ */
+/* --- engine_status.c -------------------------------------------------------------------------- */
 
 /* What status shows has changed. */
 void molt__status_changed(struct molt *m);
@@ -463,7 +470,7 @@ void molt__status_publish(struct molt *m);
 void molt__status_close_all(struct molt *m);
 int molt__status_describe(struct molt *m, char *line, size_t size);
 
-/* --- molt.c --------------------------------------------------------------------------------------- */
+/* --- molt.c ----------------------------------------------------------------------------------- */
 
 /* 0; -EINVAL: there is no handle; -EOWNERDEAD: it refuses, because this is a forked child. */
 int molt__usable(struct molt *m);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <syslog.h>
 
-/* --- questions --------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 static enum handoff_input_type
 take_life(struct molt *m)
@@ -156,7 +156,7 @@ molt__engine_answer(struct molt *m, const struct handoff_action *a)
 	return in;
 }
 
-/* --- actions ----------------------------------------------------------------------------------- */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 static void
 do_unlock_owner(struct molt *m, const struct handoff_action *a)

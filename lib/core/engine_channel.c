@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 #include <syslog.h>
 
-/* --- polling ----------------------------------------------------------------------------------- */
+/* --- polling ---------------------------------------------------------------------------------- */
 
 static uint64_t
 source_number(enum engine_source source, int index)
@@ -52,7 +52,7 @@ molt__engine_wake(struct molt *m)
 	eventfd_write(m->wake, 1);
 }
 
-/* --- channels ---------------------------------------------------------------------------------- */
+/* --- channels --------------------------------------------------------------------------------- */
 
 /* Which place this channel has, so that it can be polled for writing under it. */
 static enum engine_source

@@ -423,9 +423,8 @@ static void
 down_ended(struct molt *m)
 {
 	if (m->why[0] == '\0')
-		molt__engine_why(m, -EPIPE,
-				 "the successor, %s, %s", molt__name_peer(&m->down.peer).text,
-				 how_it_ended(m));
+		molt__engine_why(m, -EPIPE, "the successor, %s, %s",
+				 molt__name_peer(&m->down.peer).text, how_it_ended(m));
 	molt__engine_log(m, LOG_NOTICE, "end", "the channel to the successor, pid %d, has ended",
 			 (int)m->down.peer.pid);
 	molt__down_close(m);

@@ -10,7 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-/* --- beginning and end ------------------------------------------------------------------------- */
+/* --- beginning and end ------------------------------------------------------------------------ */
 
 static int
 open_descriptors(struct molt *m)

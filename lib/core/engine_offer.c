@@ -151,9 +151,8 @@ exists(struct molt *m, const struct entry *e)
 					  "first",
 					  e->name, e->fd, known);
 	if (status >= INVENTORY_LENT)
-		return molt__engine_error(m, -EEXIST,
-					  "%s: descriptor %d is offered already, as %s", e->name,
-					  e->fd, known);
+		return molt__engine_error(m, -EEXIST, "%s: descriptor %d is offered already, as %s",
+					  e->name, e->fd, known);
 	return molt__engine_error(m, -EEXIST,
 				  "%s: descriptor %d is of molt_listen(), as %s, and is offered by "
 				  "itself",

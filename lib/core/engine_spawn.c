@@ -6,7 +6,7 @@
 #include <string.h>
 #include <syslog.h>
 
-/* --- a spawned successor ----------------------------------------------------------------------- */
+/* --- a spawned successor ---------------------------------------------------------------------- */
 
 int
 molt__engine_spawn(struct molt *m, char *const argv[], char *const envp[])

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state machine of a handoff. Who may do what is decided by the owner lock and the record read under
- * it; packets are only hints that spare a wait. One function a state, in the order of a process's life.
+ * The state machine of a handoff. Who may do what is decided by the owner lock and the record read
+ * under it; packets are only hints that spare a wait. One function a state, in the order of a
+ * process's life.
  */
 #include "handoff.h"
 
@@ -77,7 +78,7 @@ end_of_write(struct handoff *h)
 	return purpose;
 }
 
-/* --- successor ----------------------------------------------------------------------------------- */
+/* --- successor -------------------------------------------------------------------------------- */
 
 /* Everything is closed before the host hears of it, so that it can try again at once. */
 static void
@@ -382,7 +383,7 @@ in_claim(struct step *s)
 	}
 }
 
-/* --- owner --------------------------------------------------------------------------------------- */
+/* --- owner ------------------------------------------------------------------------------------ */
 
 /*
  * Gives up for good. LIFE is closed only when the host has emptied its queues: until then no first
@@ -440,7 +441,9 @@ in_serving(struct step *s)
 	}
 }
 
-/* The heir is named before it gets anything, so that our death at any later moment leaves an heir. */
+/*
+ * The heir is named before it gets anything, so that our death at any later moment leaves an heir.
+ */
 static void
 heir_written(struct step *s)
 {
@@ -456,7 +459,9 @@ heir_written(struct step *s)
 	add(s, HANDOFF_ADOPT);
 }
 
-/* The record first, then the word, then the close: whoever misses the word still finds the record. */
+/*
+ * The record first, then the word, then the close: whoever misses the word still finds the record.
+ */
 static void
 abort_handoff(struct step *s)
 {
@@ -481,8 +486,8 @@ resume(struct step *s, enum handoff_reason reason)
 }
 
 /*
- * Also when the write failed: no commit was sent, so that an heir that the record goes on naming could
- * only follow our death, without late state, as it may.
+ * Also when the write failed: no commit was sent, so that an heir that the record goes on naming
+ * could only follow our death, without late state, as it may.
  */
 static void
 abort_written(struct step *s)
@@ -507,7 +512,9 @@ stop_during_handoff(struct step *s)
 	s->h->stopping = true;
 }
 
-/* What ends a handoff, or is turned away, before the commit is written. Says whether it was that. */
+/*
+ * What ends a handoff, or is turned away, before the commit is written. Says whether it was that.
+ */
 static bool
 handoff_disturbed(struct step *s)
 {
@@ -562,7 +569,7 @@ in_paused(struct step *s)
 	}
 }
 
-/* --- predecessor --------------------------------------------------------------------------------- */
+/* --- predecessor ------------------------------------------------------------------------------ */
 
 static void
 drain(struct step *s)
@@ -621,8 +628,8 @@ take_back(struct step *s)
 
 /*
  * Under the lock: the record tells what became of the successor. One that has owned and is gone is
- * followed by us only if we are to go on serving: to take over just to stop would depose an heir of its
- * own that could have gone on.
+ * followed by us only if we are to go on serving: to take over just to stop would depose an heir of
+ * its own that could have gone on.
  */
 static void
 yielded_locked(struct step *s)
@@ -860,7 +867,7 @@ stop_written(struct step *s)
 	renounce_unlocking(s);
 }
 
-/* --- all states ---------------------------------------------------------------------------------- */
+/* --- all states ------------------------------------------------------------------------------- */
 
 /* Answers to the writes of an owner and of a predecessor. */
 static void

@@ -41,7 +41,9 @@ enum handoff_state {
 	HANDOFF_STATES
 };
 
-/* Of START, READY, COMMIT, LOAD and CONFIRM at most one runs at a time; arming one ends the other. */
+/*
+ * Of START, READY, COMMIT, LOAD and CONFIRM at most one runs at a time; arming one ends the other.
+ */
 enum handoff_deadline {
 	HANDOFF_DEADLINE_START,
 	HANDOFF_DEADLINE_READY,
@@ -106,7 +108,7 @@ enum handoff_input_type {
 	HANDOFF_UNANSWERED, /* nobody answers on PATH, for now */
 	HANDOFF_DENIED,     /* PATH may not be used, or its owner is not allowed */
 	HANDOFF_BOUND,
-	HANDOFF_BIND_FAILED, /* reason: PROTOCOL (PATH answers: the lock file was replaced) or SYSTEM */
+	HANDOFF_BIND_FAILED, /* reason: PROTOCOL (the lock file was replaced) or SYSTEM */
 	HANDOFF_LOCKED, /* record: what stands there under the lock; all zero if nothing valid */
 	HANDOFF_BUSY,
 	HANDOFF_WRITTEN,
@@ -119,10 +121,10 @@ enum handoff_input_type {
 	HANDOFF_ABORT,
 	HANDOFF_UP_END, /* end of file, everything before it has been fed */
 	/* from the successor */
-	HANDOFF_CANDIDATE, /* peer: a successor that may be taken; the present one's channel has been read */
+	HANDOFF_CANDIDATE, /* peer: may be taken; the present one's channel was read */
 	HANDOFF_PEER_READY,
-	HANDOFF_COMMIT_WRITTEN, /* all of it is in the kernel's queue: fed next, before anything else */
-	HANDOFF_COMMIT_FAILED, /* it never will be */
+	HANDOFF_COMMIT_WRITTEN, /* all of it is in the kernel's queue */
+	HANDOFF_COMMIT_FAILED,  /* it never will be */
 	HANDOFF_CONFIRM,
 	HANDOFF_DOWN_END,
 	/* time */
@@ -153,14 +155,14 @@ enum handoff_action_type {
 	HANDOFF_UNLINK_PATH, /* if it is still ours */
 	HANDOFF_CLOSE_PATH,  /* the copy of the socket file's socket */
 	HANDOFF_CLOSE_LIFE,
-	HANDOFF_CLOSE_ALL, /* channels, inherited copies, PATH, LIFE, OWNER; not what RETIRE told of */
-	HANDOFF_RETIRE, /* reason: UNCLAIMED, RENOUNCED, LEAVING: tell the host, listener by listener */
+	HANDOFF_CLOSE_ALL, /* channels, copies, PATH, LIFE, OWNER; not what RETIRE told of */
+	HANDOFF_RETIRE,    /* reason: UNCLAIMED, RENOUNCED, LEAVING: listener by listener */
 	/* channels */
 	HANDOFF_SEND_READY,
 	HANDOFF_SEND_CONFIRM,
 	HANDOFF_ADOPT,            /* the candidate becomes `down`; send it the offer */
 	HANDOFF_REFUSE_CANDIDATE, /* reason: NONE (a handoff is under way) or SYSTEM */
-	HANDOFF_SEND_COMMIT, /* with the late state; COMMIT_WRITTEN or COMMIT_FAILED follows, in time */
+	HANDOFF_SEND_COMMIT,      /* with late state; COMMIT_WRITTEN or _FAILED follows, in time */
 	HANDOFF_SEND_ABORT,
 	HANDOFF_SEND_BYE,
 	HANDOFF_CLOSE_UP,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The record in the lock file: two slots, of which a write goes to the older or invalid one, and the
- * valid one with the higher sequence counts.
+ * The record in the lock file: two slots, of which a write goes to the older or invalid one, and
+ * the valid one with the higher sequence counts.
  */
 #ifndef MOLT_CORE_RECORD_FILE_H
 #define MOLT_CORE_RECORD_FILE_H

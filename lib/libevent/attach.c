@@ -18,11 +18,14 @@ molt_base_refusal(const struct event_base *base)
 		return "there is no event base";
 	method = event_base_get_method(base);
 	if (strcmp(method, "libev") == 0)
-		return "this event base is libev's: its functions have replaced libevent's because this "
+		return "this event base is libev's: its functions have replaced libevent's because "
+		       "this "
 		       "process links both; link only one of them";
 	if (strstr(method, "changelist"))
-		return "this event base collects its changes for epoll and would spin on sockets that "
-		       "another process keeps open; make it without EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST "
+		return "this event base collects its changes for epoll and would spin on sockets "
+		       "that "
+		       "another process keeps open; make it without "
+		       "EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST "
 		       "and unset EVENT_EPOLL_USE_CHANGELIST";
 	return NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listener that follows handoffs. Each of its sockets is a door with an event of its own, which is in
- * the base exactly while this process serves and has room. What is deleted from the base is deleted
- * before the library closes the socket: epoll would go on reporting what another process keeps open.
+ * A listener that follows handoffs. Each of its sockets is a door with an event of its own, which
+ * is in the base exactly while this process serves and has room. What is deleted from the base is
+ * deleted before the library closes the socket: epoll would go on reporting what another process
+ * keeps open.
  */
 #include "export.h"
 
@@ -41,7 +42,7 @@ struct molt_listener {
 
 static const struct timeval rest_time = { .tv_usec = 100000 };
 
-/* --- Doors ----------------------------------------------------------------------------------------- */
+/* --- Doors ------------------------------------------------------------------------------------ */
 
 static void
 close_doors(struct molt_listener *l)
@@ -110,7 +111,7 @@ rest(struct molt_listener *l, int error)
 		close_doors(l);
 }
 
-/* --- Accepting and reading ---------------------------------------------------------------------- */
+/* --- Accepting and reading -------------------------------------------------------------------- */
 
 /* Those that accept(2) names as the trouble of that one connection. */
 static bool
@@ -191,7 +192,7 @@ on_door(evutil_socket_t fd, short what, void *arg)
 		read_some(l, fd, 1);
 }
 
-/* --- Beginning ------------------------------------------------------------------------------------- */
+/* --- Beginning -------------------------------------------------------------------------------- */
 
 static bool
 doors_are_right(const struct molt_listener *l, int count)
@@ -232,7 +233,10 @@ make_doors(struct molt_listener *l)
 	return 0;
 }
 
-/* The sockets that the handle has under this name now, which are the same unless they were given up. */
+/*
+ * The sockets that the handle has under this name now, which are the same unless they were given
+ * up.
+ */
 static int
 find_doors(struct molt_listener *l)
 {
@@ -263,7 +267,7 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 	begin(arg);
 }
 
-/* --- What the attachment tells ---------------------------------------------------------------------- */
+/* --- What the attachment tells ---------------------------------------------------------------- */
 
 void
 molt__listeners_begin(struct molt_attachment *a)
@@ -331,7 +335,7 @@ molt__listeners_free(struct molt_attachment *a)
 		molt_listener_free(LIST_FIRST(&a->listeners));
 }
 
-/* --- Public ---------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 static int
 fill(struct molt_listener *l, const char *name, const char *address)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long an upgrade takes: from exec of the successor to its first answer, beside the same program's
- * cold start. Then under load, in turns of the predecessor's loop, of which this program makes one with
- * turns of a known length. It prints, and judges nothing.
+ * How long an upgrade takes: from exec of the successor to its first answer, beside the same
+ * program's cold start. Then under load, in turns of the predecessor's loop, of which this program
+ * makes one with turns of a known length. It prints, and judges nothing.
  */
 #include "server.h"
 #include "tmpdir.h"
@@ -131,7 +131,7 @@ measure_pairs(struct bench *b)
 	return w;
 }
 
-/* --- A predecessor whose loop is busy: it looks at libmolt once in TURN_US. -------------------------- */
+/* --- A predecessor whose loop is busy: it looks at libmolt once in TURN_US. ------------------- */
 
 static void
 work(void)

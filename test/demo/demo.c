@@ -2,8 +2,8 @@
 /*
  * The demo: demo HTTPD
  *
- * Upgrades the example server three times while clients use it, with one upgrade among them that goes
- * wrong, and prints what the clients saw of it. Exits 1 if they saw anything but new versions.
+ * Upgrades the example server three times while clients use it, with one upgrade among them that
+ * goes wrong, and prints what the clients saw of it. Exits 1 if they saw anything but new versions.
  */
 #include "load.h"
 #include "server.h"
@@ -206,7 +206,8 @@ report(const struct demo *d, const struct load_counts counts[LOADS])
 		printf("\n");
 		good = good && c->failed == 0 && known == c->requests;
 	}
-	printf("\nfrom exec to serving: generation 2 %.1f ms, generation 3 %.1f ms, generation 4 %.1f ms\n",
+	printf("\nfrom exec to serving: generation 2 %.1f ms, generation 3 %.1f ms, generation 4 "
+	       "%.1f ms\n",
 	       (double)d->upgrade_us[2] / 1000, (double)d->upgrade_us[3] / 1000,
 	       (double)d->upgrade_us[4] / 1000);
 	printf("%s\n", good ? "no request was lost" : "FAILED: the clients noticed");

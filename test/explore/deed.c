@@ -17,7 +17,7 @@ struct deed {
 	enum outcome outcome;
 };
 
-/* --- Questions ----------------------------------------------------------------------------------- */
+/* --- Questions -------------------------------------------------------------------------------- */
 
 static void
 take_life(struct deed *d)
@@ -90,7 +90,7 @@ write_record(struct deed *d)
 	process_feed_type(d->w, d->p, HANDOFF_WRITTEN);
 }
 
-/* --- Locks and files ------------------------------------------------------------------------------ */
+/* --- Locks and files -------------------------------------------------------------------------- */
 
 static void
 unlock_owner(struct deed *d)
@@ -143,7 +143,7 @@ close_part(struct deed *d)
 	unlock_owner(d);
 }
 
-/* --- Lines --------------------------------------------------------------------------------------- */
+/* --- Lines ------------------------------------------------------------------------------------ */
 
 static void
 send_ready(struct deed *d)
@@ -224,7 +224,7 @@ send_bye(struct deed *d)
 	(void)d;
 }
 
-/* --- Time ---------------------------------------------------------------------------------------- */
+/* --- Time ------------------------------------------------------------------------------------- */
 
 static void
 arm(struct deed *d)
@@ -253,7 +253,7 @@ ask_again(struct deed *d)
 	d->self->retry_runs = true;
 }
 
-/* --- Told to the host ---------------------------------------------------------------------------- */
+/* --- Told to the host ------------------------------------------------------------------------- */
 
 static void
 retire(struct deed *d)
@@ -275,7 +275,10 @@ retire(struct deed *d)
 	}
 }
 
-/* Late state that another was given is out of date from now on, and who had paused is not untouched. */
+/*
+ * Late state that another was given is out of date from now on, and who had paused is not
+ * untouched.
+ */
 static void
 outdate_others(struct deed *d)
 {
@@ -293,7 +296,9 @@ outdate_others(struct deed *d)
 	}
 }
 
-/* The engine closes what a successor has not claimed; who resumes binds anew what it had given up. */
+/*
+ * The engine closes what a successor has not claimed; who resumes binds anew what it had given up.
+ */
 static void
 begin_service(struct deed *d)
 {
@@ -345,7 +350,7 @@ tell(struct deed *d)
 	}
 }
 
-/* --- All of them --------------------------------------------------------------------------------- */
+/* --- All of them ------------------------------------------------------------------------------ */
 
 typedef void doer(struct deed *d);
 

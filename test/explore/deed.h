@@ -16,8 +16,8 @@ void deed_do(struct world *w, int p, const struct script_node *node, enum outcom
 enum budget deed_cost(const struct script_node *node, enum outcome outcome);
 
 /*
- * Nobody else could tell when, or whether, it was done: then it makes no difference that nothing comes
- * between it and the one before.
+ * Nobody else could tell when, or whether, it was done: then it makes no difference that nothing
+ * comes between it and the one before.
  */
 bool deed_is_silent(const struct world *w, int p, const struct script_node *node);
 

@@ -3,13 +3,14 @@
 /* not under thread: it has one thread */
 /* not under valgrind: a hundred million steps */
 /*
- * Explores every state that a few processes can reach which run the shipped handoff.c, within several
- * bounds on what goes wrong, and checks each. No state is taken for another: they are compared whole.
+ * Explores every state that a few processes can reach which run the shipped handoff.c, within
+ * several bounds on what goes wrong, and checks each. No state is taken for another: they are
+ * compared whole.
  *
  *     explore                       three processes
  *     explore --full                four: three generations and a fresh starter
- *     explore --mutant NAME CHECK   linked with a mutant: passes if CHECK catches it; the way there is
- *                                   printed too if one more argument says "trace"
+ *     explore --mutant NAME CHECK   linked with a mutant: passes if CHECK catches it; the way there
+ *                                   is printed too if one more argument says "trace"
  */
 #include "search.h"
 
@@ -123,7 +124,9 @@ explore_within(const struct bounds *bounds, struct result *ret_result)
 	search_free(&s);
 }
 
-/* In a child of its own, so that several can run at once. What it prints comes at its end, whole. */
+/*
+ * In a child of its own, so that several can run at once. What it prints comes at its end, whole.
+ */
 static void
 explore_in_child(size_t i)
 {
@@ -226,7 +229,7 @@ run_checks(void)
 	return cmocka_run_group_tests_name("explore", tests, explore_all, NULL);
 }
 
-/* --- Mutants ------------------------------------------------------------------------------------- */
+/* --- Mutants ---------------------------------------------------------------------------------- */
 
 static bool
 is_caught_within(const struct bounds *bounds)

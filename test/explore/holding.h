@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which listeners a process holds. The shipped inventory decides; of its table one byte a listener is kept
- * in the world. Each function does what the engine does with the table at that point.
+ * Which listeners a process holds. The shipped inventory decides; of its table one byte a listener
+ * is kept in the world. Each function does what the engine does with the table at that point.
  */
 #ifndef MOLT_EXPLORE_HOLDING_H
 #define MOLT_EXPLORE_HOLDING_H

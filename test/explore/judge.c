@@ -191,8 +191,10 @@ needs_life(const struct process *p)
 	}
 }
 
-/* The last one to close it may, if the service ended before: by its owner's end, or on purpose (also if
- * that could not be written). */
+/*
+ * The last one to close it may, if the service ended before: by its owner's end, or on purpose
+ * (also if that could not be written).
+ */
 static bool
 queue_may_die(const struct world *w)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rules, looked at from outside: what a process knows of itself is not asked, but what the kernel and
- * its host know. Each function is called before the step that it is about is carried out.
+ * The rules, looked at from outside: what a process knows of itself is not asked, but what the
+ * kernel and its host know. Each function is called before the step that it is about is carried
+ * out.
  */
 #ifndef MOLT_EXPLORE_JUDGE_H
 #define MOLT_EXPLORE_JUDGE_H

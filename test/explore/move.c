@@ -84,7 +84,9 @@ time_moves(struct moves *m, int p)
 		may(m, MOVE_DEADLINE, p, HANDOFF_DEADLINE_PROBATION, OUTCOME_FINE);
 }
 
-/* A candidate is looked at only when the present successor's line has been read as far as it goes. */
+/*
+ * A candidate is looked at only when the present successor's line has been read as far as it goes.
+ */
 static void
 accept_moves(struct moves *m, int p)
 {
@@ -271,10 +273,10 @@ move_process(struct world *w, const struct move *m)
 }
 
 /*
- * An input, and the first action that it leads to, are one move: nobody sees that the input was taken, so
- * what could come between them could as well have come before. Not so where the input itself is seen by
- * others or tells of what they can change: a commit that is written, the record as a tick reads it, an
- * action's own answer.
+ * An input, and the first action that it leads to, are one move: nobody sees that the input was
+ * taken, so what could come between them could as well have come before. Not so where the input
+ * itself is seen by others or tells of what they can change: a commit that is written, the record
+ * as a tick reads it, an action's own answer.
  */
 static bool
 is_taken_with_what_follows(const struct move *m)

@@ -47,7 +47,7 @@ enum move_class {
 struct move {
 	uint8_t kind;
 	uint8_t p;
-	uint8_t which; /* DEADLINE: which; ACCEPT, DROP, READ_DOWN: the successor; START: exclusive */
+	uint8_t which; /* DEADLINE's; the successor of ACCEPT, DROP, READ_DOWN; START: exclusive */
 	uint8_t outcome;
 };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One process of a world: the shipped machine, and around it what the engine promises to do for it. Inputs
- * go in one at a time, and only when everything that the last one asked for is done; each action that
- * another process could notice is a step of its own, others are carried out with the one before them.
+ * One process of a world: the shipped machine, and around it what the engine promises to do for it.
+ * Inputs go in one at a time, and only when everything that the last one asked for is done; each
+ * action that another process could notice is a step of its own, others are carried out with the
+ * one before them.
  */
 #ifndef MOLT_EXPLORE_PROCESS_H
 #define MOLT_EXPLORE_PROCESS_H
@@ -18,8 +19,8 @@ void process_feed_type(struct world *w, int p, enum handoff_input_type type);
 void process_carry_out(struct world *w, int p, enum outcome outcome);
 
 /*
- * Carries out the next action at once, if there is one and it can end in one way only: what might fail or
- * get lost is a move of its own.
+ * Carries out the next action at once, if there is one and it can end in one way only: what might
+ * fail or get lost is a move of its own.
  */
 void process_follow(struct world *w, int p);
 
@@ -27,8 +28,8 @@ void process_follow(struct world *w, int p);
 bool process_understands(const struct process *self, enum handoff_input_type type);
 
 /*
- * Drops what means nothing: a retry when nothing is asked for, because whoever asks later arms its own;
- * and that who has renounced was told to stop.
+ * Drops what means nothing: a retry when nothing is asked for, because whoever asks later arms its
+ * own; and that who has renounced was told to stop.
  */
 void process_forget(struct world *w, int p);
 

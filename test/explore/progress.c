@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Backward reachability. An aim has states that need it, states that are there, and edges that may be
- * used; each state that needs it must have a way of such edges to one that is there. All aims that are
- * about the same process go backward together, one bit each.
+ * Backward reachability. An aim has states that need it, states that are there, and edges that may
+ * be used; each state that needs it must have a way of such edges to one that is there. All aims
+ * that are about the same process go backward together, one bit each.
  */
 #include "progress.h"
 
@@ -19,8 +19,9 @@
 #define WITH_HELP (NO_FAULT | CLASS_BIT(CLASS_WAKE) | CLASS_BIT(CLASS_START))
 
 /*
- * An aim of one process is to get out of some of the machine's states by its own moves alone, its peers
- * being silent; the aim of the service is that somebody serves. `needs` says who must be able to.
+ * An aim of one process is to get out of some of the machine's states by its own moves alone, its
+ * peers being silent; the aim of the service is that somebody serves. `needs` says who must be able
+ * to.
  */
 struct aim {
 	enum check check;
@@ -29,7 +30,7 @@ struct aim {
 	bool (*needs)(const struct world *w, int p);
 };
 
-/* --- Of the service ------------------------------------------------------------------------------ */
+/* --- Of the service --------------------------------------------------------------------------- */
 
 static bool
 somebody_serves(const struct world *w)
@@ -144,7 +145,7 @@ static const struct aim aims_of_service[] = {
 	{ CHECK_SERVICE_COMES_BACK, WITH_HELP, 0, can_be_helped },
 };
 
-/* --- Of one process ------------------------------------------------------------------------------- */
+/* --- Of one process --------------------------------------------------------------------------- */
 
 #define IN(state) (1u << (state))
 #define HOPEFUL (IN(HANDOFF_WARM) | IN(HANDOFF_READY) | IN(HANDOFF_LOAD) | IN(HANDOFF_CLAIM))
@@ -166,7 +167,9 @@ successor_has_owned(const struct world *w, int p)
 	return s >= 0 && w->record.owner == instance_of(s) && !w->line[s].end_read;
 }
 
-/* Only a living process that holds OWNER keeps it there: it may be about to write, and must be let. */
+/*
+ * Only a living process that holds OWNER keeps it there: it may be about to write, and must be let.
+ */
 static bool
 can_find_out(const struct world *w, int p)
 {
@@ -205,7 +208,7 @@ static const struct aim aims_of_process[] = {
 	{ CHECK_STRANGER_IS_SEEN, SELF_MOVES, IN(HANDOFF_DRAIN), stranger_owns },
 };
 
-/* --- All aims ------------------------------------------------------------------------------------ */
+/* --- All aims --------------------------------------------------------------------------------- */
 
 enum { AIMS_MAX = 16 };
 
@@ -273,7 +276,10 @@ users_of(const struct pass *pass, uint8_t label)
 	return users;
 }
 
-/* What is reached from an edge's end is reached from its beginning, by the process that makes the move. */
+/*
+ * What is reached from an edge's end is reached from its beginning, by the process that makes the
+ * move.
+ */
 static uint64_t
 carry_back(const struct pass *pass, uint64_t reached, uint8_t label, uint64_t users)
 {

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a process still has to carry out: the rest of the actions of a step, kept once and known by a
- * number. 0 is nothing. CLOSE_ALL comes apart into what others can see one after the other.
+ * What a process still has to carry out: the rest of the actions of a step, kept once and known by
+ * a number. 0 is nothing. CLOSE_ALL comes apart into what others can see one after the other.
  */
 #ifndef MOLT_EXPLORE_SCRIPT_H
 #define MOLT_EXPLORE_SCRIPT_H
 
 #include "handoff.h"
 
-/* Parts of CLOSE_ALL: its end may be read before anything else of it is gone. 0 for all other actions. */
+/*
+ * Parts of CLOSE_ALL: its end may be read before anything else of it is gone. 0 for all other
+ * actions.
+ */
 enum { CLOSE_CHANNELS, CLOSE_REST, CLOSE_PARTS };
 
 struct script_node {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The states that have been found, each kept whole and once, so that no two are ever taken for one; how
- * each was found first; and the edges between them.
+ * The states that have been found, each kept whole and once, so that no two are ever taken for one;
+ * how each was found first; and the edges between them.
  */
 #ifndef MOLT_EXPLORE_SPACE_H
 #define MOLT_EXPLORE_SPACE_H

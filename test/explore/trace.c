@@ -63,7 +63,10 @@ static const char *const actions[] = {
 	[HANDOFF_TELL] = "TELL",
 };
 
-/* The search gives processes new names as it goes; in a trace each keeps the one that it started with. */
+/*
+ * The search gives processes new names as it goes; in a trace each keeps the one that it started
+ * with.
+ */
 struct names {
 	int number[PROCESSES_MAX + 1]; /* by instance */
 };
@@ -169,7 +172,9 @@ print_step(const struct world *w, const struct move *m, const struct names *n, u
 	print_world(&next, n, to);
 }
 
-/* The move that led from one state to the other when that was found, and how it changed the names. */
+/*
+ * The move that led from one state to the other when that was found, and how it changed the names.
+ */
 static struct move
 move_between(const struct search *s, const struct world *w, uint32_t to, uint8_t *ret_old_index)
 {

@@ -144,7 +144,7 @@ shared_fields(struct bits *b, struct world *w)
 		small(b, &w->left[i], 2);
 }
 
-/* --- Names --------------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------ */
 
 /* What it is, but for the names in it. */
 static uint64_t
@@ -231,7 +231,7 @@ world_sort(struct world *w, uint8_t ret_old_index[PROCESSES_MAX])
 		rename_all(w, ret_old_index);
 }
 
-/* --- Packing ------------------------------------------------------------------------------------- */
+/* --- Packing ---------------------------------------------------------------------------------- */
 
 void
 world_init(struct world *w, int processes, const uint8_t budgets[BUDGETS])
@@ -254,7 +254,10 @@ expect_bits(const struct bits *b, unsigned bits)
 	abort();
 }
 
-/* Parts are made apart, each from bit 0, so that all shifts in them are known when this is compiled. */
+/*
+ * Parts are made apart, each from bit 0, so that all shifts in them are known when this is
+ * compiled.
+ */
 static void
 append(struct bits *b, const struct bits *part)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A world of processes that hand a service over to each other: what each of them is and holds, the
- * lines between them, the locks, the record and the socket file. All of it is a state: it is packed whole.
+ * lines between them, the locks, the record and the socket file. All of it is a state: it is packed
+ * whole.
  *
- * A process has an index from 0; as instance, as holder of a lock and as peer it is index + 1, and 0 is
- * nobody. Processes that have not started are alike, so the lowest of them starts next.
+ * A process has an index from 0; as instance, as holder of a lock and as peer it is index + 1, and
+ * 0 is nobody. Processes that have not started are alike, so the lowest of them starts next.
  */
 #ifndef MOLT_EXPLORE_WORLD_H
 #define MOLT_EXPLORE_WORLD_H
@@ -79,11 +80,11 @@ struct line {
 };
 
 enum budget {
-	BUDGET_CRASH,  /* SIGKILL */
-	BUDGET_FREEZE, /* SIGSTOP; waking is free */
-	BUDGET_LOSS,   /* of CONFIRM or ABORT */
-	BUDGET_FAILURE, /* of a system call: a write of the record, bind, connect, LIFE, a bad offer */
-	BUDGET_STOP,    /* molt_drain() */
+	BUDGET_CRASH,     /* SIGKILL */
+	BUDGET_FREEZE,    /* SIGSTOP; waking is free */
+	BUDGET_LOSS,      /* of CONFIRM or ABORT */
+	BUDGET_FAILURE,   /* a write of the record, bind, connect, LIFE, a bad offer */
+	BUDGET_STOP,      /* molt_drain() */
 	BUDGET_CANCEL,    /* molt_cancel() */
 	BUDGET_EXCLUSIVE, /* processes that cannot take up again what another has owned */
 	BUDGET_IDLE,      /* "no connection is left"; without it only the drain deadline cuts */
@@ -111,10 +112,10 @@ instance_of(int p)
 void world_init(struct world *w, int processes, const uint8_t budgets[BUDGETS]);
 
 /*
- * Numbers are only names: worlds that differ by them alone are one state. Puts the processes in an order
- * that depends on what they are, those that have not started last, and names everything anew; old_index
- * says which is where. Processes that look alike stay in their order, so some worlds are kept twice. What
- * holds OWNER makes no difference to the order.
+ * Numbers are only names: worlds that differ by them alone are one state. Puts the processes in an
+ * order that depends on what they are, those that have not started last, and names everything anew;
+ * old_index says which is where. Processes that look alike stay in their order, so some worlds are
+ * kept twice. What holds OWNER makes no difference to the order.
  */
 void world_sort(struct world *w, uint8_t ret_old_index[PROCESSES_MAX]);
 

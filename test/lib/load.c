@@ -58,7 +58,7 @@ struct clients {
 	struct client all[LOAD_CLIENTS_MAX];
 };
 
-/* --- Answers --------------------------------------------------------------------------------------- */
+/* --- Answers ---------------------------------------------------------------------------------- */
 
 struct answer {
 	size_t length; /* of all of it */
@@ -131,7 +131,7 @@ parse_answer(const char *bytes, size_t length, struct answer *ret)
 	return parse_body(end, body_length, &ret->generation) ? 1 : -1;
 }
 
-/* --- One client ------------------------------------------------------------------------------------ */
+/* --- One client ------------------------------------------------------------------------------- */
 
 static void
 disconnect(struct client *c)
@@ -307,7 +307,7 @@ on_readable(struct clients *cs, struct client *c)
 		on_answer(cs, c, &a);
 }
 
-/* --- All of them ----------------------------------------------------------------------------------- */
+/* --- All of them ------------------------------------------------------------------------------ */
 
 static bool
 is_busy(const struct client *c)

@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 enum load_kind {
-	LOAD_NEW, /* a new connection for each request */
-	LOAD_KEEP, /* requests on connections that stay open until an answer says Connection: close */
-	LOAD_HELD /* one request, then nothing; a connection that ends is opened anew */
+	LOAD_NEW,  /* a new connection for each request */
+	LOAD_KEEP, /* requests on connections that stay until told Connection: close */
+	LOAD_HELD  /* one request, then nothing; a connection that ends is opened anew */
 };
 
 #define LOAD_CLIENTS_MAX 256
@@ -22,12 +22,15 @@ struct load_plan {
 	enum load_kind kind;
 	int port;    /* on 127.0.0.1 */
 	int clients; /* at once */
-	int rate; /* requests a second, all clients together; HELD: connections a second, to begin with */
+	int rate;    /* requests a second in all; HELD: connections a second, to begin with */
 	int seconds; /* it stops by itself after this time */
 };
 
 struct load_counts {
-	/* A request is answered or failed; so is a connection that is reset behind its answer or idle. */
+	/*
+	 * A request is answered or failed; so is a connection that is reset behind its answer or
+	 * idle.
+	 */
 	uint64_t requests;
 	uint64_t answered;
 	uint64_t failed;

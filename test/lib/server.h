@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server program as a child of a test: started, waited for by the lines on its stderr, ended by pid.
- * Nothing here needs cmocka. No call blocks for longer than it is told.
+ * A server program as a child of a test: started, waited for by the lines on its stderr, ended by
+ * pid. Nothing here needs cmocka. No call blocks for longer than it is told.
  */
 #ifndef TEST_SERVER_H
 #define TEST_SERVER_H
@@ -29,12 +29,14 @@ const char *server_example(const char *name, char path[512]);
 /* Starts argv[0] with its stderr kept for server_expect(). It dies with this process. Or -errno. */
 int server_start(struct server *s, char *const argv[]);
 
-/* A process that somebody else started, a spawned successor: it has no log of its own. Or -errno. */
+/*
+ * A process that somebody else started, a spawned successor: it has no log of its own. Or -errno.
+ */
 int server_adopt(struct server *s, pid_t pid);
 
 /*
- * The next line with `words` in it; those before are read over. Valid until the next call. NULL if none
- * came within `milliseconds` or everybody who could write one has gone.
+ * The next line with `words` in it; those before are read over. Valid until the next call. NULL if
+ * none came within `milliseconds` or everybody who could write one has gone.
  */
 const char *server_expect(struct server *s, const char *words, int milliseconds);
 
@@ -50,8 +52,8 @@ void server_signal(const struct server *s, int signal);
 void server_end(struct server *s);
 
 /*
- * Kills and reaps every child that is left. What those had started becomes ours as they end, and has its
- * turn, if this process is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
+ * Kills and reaps every child that is left. What those had started becomes ours as they end, and
+ * has its turn, if this process is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
  */
 void server_end_children(void);
 

@@ -168,7 +168,7 @@ expect_upgrade(struct test *t, struct server *old, const char *old_label, int ge
 	close(fresh);
 }
 
-/* --- pollserver ---------------------------------------------------------------------------------- */
+/* --- pollserver ------------------------------------------------------------------------------- */
 
 static void
 pollserver_is_upgraded_by_a_second_start(void **state)
@@ -281,7 +281,7 @@ what_dies_before_it_is_ready_costs_nothing(void **state)
 	expect_upgrade(t, old, "one", 1, start_pollserver, "two");
 }
 
-/* --- minimal ------------------------------------------------------------------------------------- */
+/* --- minimal ---------------------------------------------------------------------------------- */
 
 /* A port that is free now. minimal takes no 0, since it does not tell what it got. */
 static int
@@ -355,7 +355,7 @@ minimal_says_why_it_fails(void **state)
 	expect_exit(s, 2);
 }
 
-/* --- pollserver.py ------------------------------------------------------------------------------- */
+/* --- pollserver.py ---------------------------------------------------------------------------- */
 
 static struct server *
 start_python(struct test *t, const char *label)
@@ -384,11 +384,11 @@ languages_take_over_from_each_other(void **state)
 	unsetenv("LD_LIBRARY_PATH");
 }
 
-/* --- moltctl ------------------------------------------------------------------------------------- */
+/* --- moltctl ---------------------------------------------------------------------------------- */
 
 /*
- * Runs it and keeps what it prints, stdout and stderr. By a file: what it starts has its stdout too, and
- * lives longer. Returns its exit status.
+ * Runs it and keeps what it prints, stdout and stderr. By a file: what it starts has its stdout
+ * too, and lives longer. Returns its exit status.
  */
 static int
 moltctl(struct test *t, const char *arguments, char *text, size_t size)

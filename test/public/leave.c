@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Leaving: a retired predecessor goes at once when its last connection has ended, or at the end of its
- * probation; and until then it takes the service back from a successor that dies.
+ * Leaving: a retired predecessor goes at once when its last connection has ended, or at the end of
+ * its probation; and until then it takes the service back from a successor that dies.
  */
 #include "load.h"
 #include "server.h"
@@ -212,8 +212,8 @@ stays_for_a_connection_after_the_probation(void **state)
 }
 
 /*
- * The successor is stopped with one connection, so that what comes next stays in the queue; then killed.
- * Whoever was in the queue, and whoever comes later, is answered by the predecessor.
+ * The successor is stopped with one connection, so that what comes next stays in the queue; then
+ * killed. Whoever was in the queue, and whoever comes later, is answered by the predecessor.
  */
 static void
 takes_back_what_a_dead_successor_had_not_accepted(void **state)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The libevent library against a handle that does what a script says: the calls that it makes on libmolt
- * are defined here once more, and those of the program come before the library's. So every event comes at
- * the moment that the test wants, in the order that it wants.
+ * The libevent library against a handle that does what a script says: the calls that it makes on
+ * libmolt are defined here once more, and those of the program come before the library's. So every
+ * event comes at the moment that the test wants, in the order that it wants.
  */
 #include "fds.h"
 
@@ -31,7 +31,7 @@
 #define EVENTS_MAX 16
 #define SOCKETS_MAX 4
 
-/* --- The scripted handle ------------------------------------------------------------------------ */
+/* --- The scripted handle ---------------------------------------------------------------------- */
 
 struct molt_event {
 	int type, reason, fd;
@@ -41,7 +41,7 @@ struct molt {
 	int fd; /* an eventfd: readable while events wait */
 	const char *state;
 	const char *method; /* what event_base_get_method() says; NULL: the truth */
-	bool gone; /* freed by its host */
+	bool gone;          /* freed by its host */
 	int listen_error;
 	int listen_calls;
 	int socket_count;
@@ -141,7 +141,7 @@ event_base_get_method(const struct event_base *base)
 	return real(base);
 }
 
-/* --- A host --------------------------------------------------------------------------------------- */
+/* --- A host ----------------------------------------------------------------------------------- */
 
 struct host {
 	struct fds *before;
@@ -319,7 +319,7 @@ send_datagrams(struct host *h, int count)
 	close(fd);
 }
 
-/* --- Attaching ------------------------------------------------------------------------------------- */
+/* --- Attaching -------------------------------------------------------------------------------- */
 
 static void
 a_base_of_libev_is_refused(void **state)
@@ -464,7 +464,7 @@ a_forked_child_may_detach(void **state)
 	assert_int_equal(h->last_type, MOLT_PAUSE);
 }
 
-/* --- Serving, pausing ------------------------------------------------------------------------------- */
+/* --- Serving, pausing ------------------------------------------------------------------------- */
 
 static void
 nothing_is_accepted_before_serve(void **state)
@@ -514,7 +514,9 @@ pause_stops_and_resume_begins(void **state)
 	assert_int_equal(h->accepted, 1);
 }
 
-/* Both are ready in one turn of the loop: the one that hears PAUSE first must not accept after it. */
+/*
+ * Both are ready in one turn of the loop: the one that hears PAUSE first must not accept after it.
+ */
 static void
 nothing_is_accepted_once_pause_was_heard(void **state)
 {
@@ -603,7 +605,7 @@ datagrams_wait_after_pause(void **state)
 	assert_int_equal(h->accepted, 1);
 }
 
-/* --- Retiring --------------------------------------------------------------------------------------- */
+/* --- Retiring --------------------------------------------------------------------------------- */
 
 /* How many of 3 that wait are taken, and whether they had been when the host heard of it. */
 static int
@@ -639,7 +641,9 @@ the_successors_queue_is_left_alone(void **state)
 	assert_int_equal(taken_at_retire(*state, MOLT_REASON_LEAVING), 0);
 }
 
-/* The library closes it, but another process may keep it open: then epoll would go on reporting it. */
+/*
+ * The library closes it, but another process may keep it open: then epoll would go on reporting it.
+ */
 static void
 a_retired_socket_is_not_in_the_loop_when_it_is_closed(void **state)
 {
@@ -721,7 +725,7 @@ after_retire_nothing_is_bound_again(void **state)
 	assert_int_equal(script.listen_calls, calls);
 }
 
-/* --- Trouble ---------------------------------------------------------------------------------------- */
+/* --- Trouble ---------------------------------------------------------------------------------- */
 
 static void
 without_descriptors_the_loop_rests(void **state)

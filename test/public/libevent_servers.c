@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The example servers on libevent, httpd and echo, as their clients see them while they are upgraded,
- * stopped, and out of descriptors.
+ * The example servers on libevent, httpd and echo, as their clients see them while they are
+ * upgraded, stopped, and out of descriptors.
  */
 #include "server.h"
 #include "tmpdir.h"
@@ -68,7 +68,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* --- Servers --------------------------------------------------------------------------------------- */
+/* --- Servers ---------------------------------------------------------------------------------- */
 
 /* A server that serves on `address`, whose port is that of the first one. */
 static struct server *
@@ -109,7 +109,7 @@ exits_with_0(struct server *s)
 	assert_int_equal(status, 0);
 }
 
-/* --- Clients --------------------------------------------------------------------------------------- */
+/* --- Clients ---------------------------------------------------------------------------------- */
 
 static int
 client(const struct test *t, int type)
@@ -211,7 +211,7 @@ echoes(int fd, const char *words)
 	assert_string_equal(back, words);
 }
 
-/* --- httpd ------------------------------------------------------------------------------------------- */
+/* --- httpd ------------------------------------------------------------------------------------ */
 
 static void
 a_kept_connection_is_answered_once_more_and_told_to_go(void **state)
@@ -353,7 +353,7 @@ an_unfinished_answer_is_cut_at_the_deadline(void **state)
 	close(fd);
 }
 
-/* --- Both ------------------------------------------------------------------------------------------ */
+/* --- Both ------------------------------------------------------------------------------------- */
 
 /* While it is stopped more clients come than it accepts in one turn of its loop, and the signal. */
 static void
@@ -468,7 +468,7 @@ who_waits_is_served_before_httpd_stops(void **state)
 	exits_with_0(one);
 }
 
-/* --- echo ------------------------------------------------------------------------------------------ */
+/* --- echo ------------------------------------------------------------------------------------- */
 
 /* echo's loop ends because nothing is left in it. */
 static void

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The main job: a server is upgraded 20 times in 30 s under three loads at once, and no client notices.
- * Two controls do the same in the ways that are common without libmolt. They must lose requests, or this
- * test sees nothing.
+ * The main job: a server is upgraded 20 times in 30 s under three loads at once, and no client
+ * notices. Two controls do the same in the ways that are common without libmolt. They must lose
+ * requests, or this test sees nothing.
  */
 #include "load.h"
 #include "server.h"
@@ -227,7 +227,7 @@ upgrades_lose_nothing(void **state)
 	assert_all_left(j);
 }
 
-/* --- Controls ------------------------------------------------------------------------------------ */
+/* --- Controls --------------------------------------------------------------------------------- */
 
 #define RESTARTS 10
 

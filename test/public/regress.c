@@ -89,7 +89,10 @@ hand_over(const struct pair *p)
 	assert_next(p, p->new, MOLT_SERVE, MOLT_REASON_COMMITTED);
 }
 
-/* The successor waits for the last packet of an offer, and what it was for is gone before it is sent. */
+/*
+ * The successor waits for the last packet of an offer, and what it was for is gone before it is
+ * sent.
+ */
 static void
 an_offer_that_shrinks_under_way_is_whole(void **state)
 {
@@ -162,7 +165,10 @@ a_socket_file_made_anew_is_handed_on(void **state)
 	molt_free(p.new);
 }
 
-/* Without a handoff nobody looks whether the socket file is still there: but who starts a successor. */
+/*
+ * Without a handoff nobody looks whether the socket file is still there: but who starts a
+ * successor.
+ */
 static void
 a_socket_file_that_is_gone_is_made_anew_to_spawn(void **state)
 {
