@@ -286,7 +286,10 @@ who_is_spawned_follows(void **state)
 	assert_event(m, MOLT_LEAVE, MOLT_REASON_DONE);
 	assert_int_equal(molt_wait(m, 0), 0);
 	molt_free(m);
-	/* Its end is the handle's to reap or ours, as it comes; it has stopped as the last one does. */
+	/*
+	 * Its end is the handle's to reap or ours, as it comes; it has stopped as the last one
+	 * does.
+	 */
 	if (waitpid(pid, &status, 0) < 0)
 		assert_int_equal(errno, ECHILD);
 	else
