@@ -132,8 +132,10 @@ int molt_set_room(struct molt *m, int descriptors);
 int molt_set_exclusive(struct molt *m, int on);
 
 /*
- * How long things may take. A value of 0 keeps its meaning as a time (no wait); what is too long
- * for you is yours to say. Errors: -EINVAL (no such deadline, or a negative time).
+ * How long things may take; the README says what follows when they take longer. 0 is a time like
+ * any other: no wait. COMMIT, LOAD and CONFIRM of the predecessor hold for both sides; its CONFIRM
+ * begins with the commit, so who lets a successor load for longer raises both, or has it say
+ * molt_progress(). Errors: -EINVAL (no such deadline, or a negative time).
  */
 enum molt_deadline {
 	MOLT_DEADLINE_HELLO = 1, /* a connection to the socket file says who it is: 1 s */
