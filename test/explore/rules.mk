@@ -28,7 +28,7 @@ $(mutants:%=$(explore_dir)/mutants/%.c): $(explore_dir)/mutants/%.c: test/explor
 
 $(mutants:%=$(explore_dir)/mutants/%.o): %.o: %.c lib/core/handoff.h lib/core/record.h $(BUILD)/flags
 	$(call say,CC,$@)
-	$(Q)$(CC) $(base_cflags) -w -Ilib/core -c -o $@ $<
+	$(Q)$(CC) $(base_cflags) -w -iquote lib/core -c -o $@ $<
 
 # The mutant's object is there before the library is asked for one.
 $(mutant_programs): %: %.o $(explore_objects) $(core_a)
