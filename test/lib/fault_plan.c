@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECORDINGS = 3, PATIENCE_MS = 4000 };
+enum { RECORDINGS = 10, PATIENCE_MS = 4000 };
 
 const char *
 fault_side_name(enum fault_side side)

@@ -24,7 +24,7 @@
 enum {
 	POINTS_MIN = 20,
 	WORKERS = 4,
-	ATTEMPTS = 8, /* until a planned call occurs again, or a time is kept on a busy machine */
+	ATTEMPTS = 24, /* until a planned call occurs again, or a time is kept on a busy machine */
 	SLACK_MS = 250,
 	FREEZE_MS = FAULT_STAGE_MS + FAULT_TICK_MS + SLACK_MS + 200, /* longer than any may wait */
 	PATIENCE_MS = 4000,
