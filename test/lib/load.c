@@ -5,6 +5,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +44,8 @@ struct client {
 struct shared {
 	struct load_counts counts;
 	atomic_int stop;
+	atomic_int waited_for; /* somebody is in load_wait() */
+	atomic_uint answers;   /* the futex of load_wait(): another with each answer */
 };
 
 struct load {
@@ -57,6 +61,14 @@ struct clients {
 	int64_t last_answer_us;
 	struct client all[LOAD_CLIENTS_MAX];
 };
+
+static void
+tell_of_answer(struct shared *shared)
+{
+	atomic_fetch_add(&shared->answers, 1);
+	if (atomic_load(&shared->waited_for))
+		syscall(SYS_futex, &shared->answers, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
 
 /* --- Answers ---------------------------------------------------------------------------------- */
 
@@ -244,6 +256,7 @@ count_answer(struct clients *cs, struct client *c, unsigned generation)
 	counts->answered++;
 	counts->answers[c->generation]++;
 	cs->last_answer_us = cs->now_us;
+	tell_of_answer(cs->shared);
 }
 
 /* The connection is at its end, as it should be or not: `error` is 0 for an orderly one. */
@@ -417,17 +430,31 @@ load_look(const struct load *load)
 	return &load->shared->counts;
 }
 
+static void
+wait_for_answer(struct shared *shared, unsigned seen, int64_t us)
+{
+	struct timespec at_most = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+
+	syscall(SYS_futex, &shared->answers, FUTEX_WAIT, seen, &at_most, NULL, 0);
+}
+
 int
 load_wait(const struct load *load, uint64_t answered, int milliseconds)
 {
 	int64_t end = server_now_us() + (int64_t)milliseconds * 1000;
-	const volatile uint64_t *count = &load->shared->counts.answered;
+	struct shared *shared = load->shared;
+	const volatile uint64_t *count = &shared->counts.answered;
+	unsigned seen;
+	int64_t left;
 
-	while (*count < answered) {
-		if (server_now_us() > end)
+	atomic_store(&shared->waited_for, 1);
+	while ((seen = atomic_load(&shared->answers), *count < answered)) {
+		left = end - server_now_us();
+		if (left <= 0)
 			return -1;
-		usleep(1000);
+		wait_for_answer(shared, seen, left);
 	}
+	atomic_store(&shared->waited_for, 0);
 	return 0;
 }
 
